@@ -1,0 +1,407 @@
+"""The external backup of an instance: BACKUP_CONTEXT of ESE (backup.cxx).
+
+Order is not decided here but in ``eseback.order``: each call asks the table for its cell. What this
+module adds is what the calls *do*: header snapshots, log ranges, deletion, header updates, events.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, evolve, field
+
+from eseback.constants import BackupType
+from eseback.errors import JetErr
+from eseback.formats import names
+from eseback.formats.chkfile import Checkpoint
+from eseback.formats.errors import FormatError
+from eseback.formats.fields import NO_BACKUP, BkInfo, LogTime
+from eseback.order import BackupCall, BackupState, backup_cell, setup_call
+
+from .copies import Copy, DatabaseCopy, LogCopy, StreamCopy
+from .database import Database
+from .errors import JetError
+from .log import position_of
+from .logrecord import LogType, mark
+from .ranges import LogRanges, check_chain_unbroken, compute_ranges
+
+if TYPE_CHECKING:
+    from .instance import Instance
+
+FIRST_HANDLE: Final = 1
+
+
+@define
+class _Run:
+    """What one backup has done so far."""
+
+    kind: BackupType
+    mark: BkInfo
+    copy_mic: int
+    copied: dict[int, Database] = field(factory=dict)
+    in_session: set[int] = field(factory=set)
+    ranges: LogRanges | None = None
+    read_generations: set[int] = field(factory=set)
+    truncated: bool = False
+    inc_mark: BkInfo = NO_BACKUP
+
+    @property
+    def is_full(self) -> bool:
+        """Whether databases are copied."""
+        return self.kind != BackupType.LOGS_ONLY
+
+
+class Backup:
+    """The one backup of an instance. ``state`` is PREPARED while none runs."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.state = BackupState.PREPARED
+        # Exchange skips truncation while a store of the group is dismounted; the engine, which
+        # doesn't know of such stores, asks. A text says why, None allows it.
+        self.truncation_veto: str | None = None
+        self._instance = instance
+        self._run: _Run | None = None
+        self._file: Copy | None = None
+        self._handle = FIRST_HANDLE - 1
+
+    @property
+    def is_running(self) -> bool:
+        """Whether databases are locked against attach and detach."""
+        return self.state.running
+
+    # -- begin and end
+
+    def begin(self, kind: BackupType) -> None:
+        """JetBeginExternalBackup. Raises -505 -516 -523 -526 -529 -560 and checkpoint errors."""
+        instance = self._instance
+        if not instance.running:
+            raise JetError(
+                JetErr.BACKUP_NOT_ALLOWED_YET, f"{instance.config.name} is not running"
+            )
+        call = setup_call(kind)
+        if kind == BackupType.LOGS_ONLY and instance.config.circular and not self.is_running:
+            raise JetError(
+                JetErr.INVALID_BACKUP, f"{instance.config.name} has circular logging switched on"
+            )
+        self._check(call)
+        run = _Run(kind, self._mark_now(), 0)
+        if run.is_full:
+            run.copy_mic = self._checkpoint_file().lgpos_checkpoint.generation
+        else:
+            self._check_full_exists()
+            run.in_session = set(instance.databases)
+        self._run = run
+        self._go(call, f"backup of {instance.config.name} starts")
+
+    def end(self, success: bool) -> None:
+        """JetEndExternalBackup. Success: headers remember the backup. Raises -520, -800, -801."""
+        call = BackupCall.INSTANCE_END_SUCCESS if success else BackupCall.INSTANCE_END_ERROR
+        cell = backup_cell(self.state, call)
+        run = self._run
+        if success and cell.ok and run is not None:
+            self._update_headers(run)
+        self._finish(call, f"backup of {self._instance.config.name} ended")
+        if cell.error is not None:
+            raise JetError(cell.error, f"backup of {self._instance.config.name}")
+
+    def stop(self) -> None:
+        """JetStopBackup: the next call of the client is told."""
+        self._finish(BackupCall.STOP_BY_SERVER, "")
+
+    def abandon_by_server(self) -> None:
+        """The instance terminates."""
+        self._finish(BackupCall.TERMINATE, f"backup of {self._instance.config.name} broken off")
+
+    def connection_lost(self) -> None:
+        """The client is gone; its backup with it."""
+        self._finish(
+            BackupCall.CONNECTION_LOST, f"backup of {self._instance.config.name}: client is gone"
+        )
+
+    # -- files
+
+    def open_file(self, path: str) -> tuple[int, int]:
+        """JetOpenFile: handle and size in bytes. Raises -520 -521 -569 -801 -1003 -1011 -1203."""
+        if not path:
+            self._refuse(BackupCall.ARGUMENT_ERROR, "the file name is empty")
+        call, database, generation = self._classify(path)
+        self._check(call, path)
+        run = self._running()
+        instance = self._instance
+        if database is not None:
+            self._file = self._open_database(run, database, path)
+        else:
+            self._file = LogCopy(instance, path, instance.config.resolve(path), generation)
+        self._handle += 1
+        self._go(call, path)
+        if database is not None:
+            instance.event(220, f"backup of {path} starts, {self._file.size} bytes")
+        return self._handle, self._file.size
+
+    def read_file(self, handle: int, buffer: memoryview) -> int:
+        """JetReadFile: fills whole pages of ``buffer``; 0 at the end. Raises -612 -1003 -1018."""
+        file = self._file
+        if handle != self._handle or file is None or not self.state.file_open:
+            self._refuse(
+                BackupCall.READ if handle == self._handle else BackupCall.READ_BAD_HANDLE,
+                f"no file is open under handle {handle}",
+            )
+        cell = backup_cell(self.state, BackupCall.READ)
+        if cell.error is not None:
+            raise JetError(cell.error, file.path)
+        page_size = self._instance.config.page_size
+        if len(buffer) % page_size or (file.position == 0 and len(buffer) < file.first_read_min):
+            self._refuse(
+                BackupCall.ARGUMENT_ERROR,
+                f"a read of {len(buffer)} bytes: whole pages of {page_size} are read, at first at "
+                f"least {file.first_read_min}",
+            )
+        try:
+            return file.read(buffer)
+        except JetError as error:
+            self._read_failed(file, error)
+            raise
+
+    def close_file(self, handle: int) -> None:
+        """JetCloseFile. What was not read to its end does not count as copied. Raises -1003."""
+        call = BackupCall.CLOSE if handle == self._handle else BackupCall.CLOSE_BAD_HANDLE
+        self._check(call, f"no file is open under handle {handle}")
+        self._note_closed(self._running())
+        self._go(call, "")
+
+    # -- logs
+
+    def log_list(self) -> list[str]:
+        """The logs to copy. The first call closes the current log. Raises -520 -521 -569 -801."""
+        return self._names(self._list(BackupCall.LOG_LIST).copied)
+
+    def truncate_list(self) -> list[str]:
+        """The logs that a truncation would delete."""
+        return self._names(self._list(BackupCall.TRUNCATE_LIST).deleted)
+
+    def truncate(self) -> None:
+        """JetTruncateLog: delete them, oldest first. Raises -520 -521 -801, -1032."""
+        self._check(BackupCall.TRUNCATE, "logs can be deleted once they have been listed")
+        run = self._running()
+        instance = self._instance
+        ranges = run.ranges
+        assert ranges is not None, "the order table lets nobody truncate before the list"
+        run.truncated = True
+        self._go(BackupCall.TRUNCATE, "")
+        if self.truncation_veto is not None or not ranges.deleted:
+            why = self.truncation_veto or "none is old enough"
+            instance.event(225, f"no log files can be truncated: {why}")
+            return
+        paths = [instance.files.closed(generation) for generation in ranges.deleted]
+        present = [path for path in paths if instance.volume.exists(path)]
+        if len(present) < len(paths):
+            instance.event(227, f"{len(paths) - len(present)} logs of the range were not found")
+        listed = self._names(ranges.deleted)
+        instance.event(224, f"deleting log files {listed[0]} to {listed[-1]}")
+        for path in present:
+            instance.volume.delete(path)
+        instance.volume.sync_directory(instance.files.directory)
+
+    def _list(self, call: BackupCall) -> LogRanges:
+        self._check(call)
+        run = self._running()
+        first = run.ranges is None
+        if first:
+            try:
+                run.ranges = self._prepare_ranges(run)
+            except JetError as error:
+                if error.err == JetErr.MISSING_FILE_TO_BACKUP:
+                    self._instance.event(459, str(error))
+                self._finish(BackupCall.LOG_LIST_FAILED, str(error), skip=(459,))
+                raise
+        ranges = run.ranges
+        assert ranges is not None, "computed just now or before"
+        copied = self._names(ranges.copied)
+        self._go(call, f"backup of log files {copied[0]} - {copied[-1]}" if first else "")
+        return ranges
+
+    def _prepare_ranges(self, run: _Run) -> LogRanges:
+        instance = self._instance
+        kind = LogType.FULL_BACKUP if run.is_full else LogType.INC_BACKUP
+        lsn = instance.log.append(mark(kind))
+        now = LogTime.from_unix(instance.clock.now())
+        run.inc_mark = BkInfo(position_of(lsn), now, 0, 0)
+        instance.log.roll()
+        generations = instance.files.closed_generations()
+        if not generations:
+            raise JetError(JetErr.FILE_NOT_FOUND, f"{instance.config.name} has no closed log")
+        oldest = generations[0]
+        databases = list(instance.databases.values())
+        if not run.is_full:
+            broken = check_chain_unbroken(oldest, [(d.edb, d.header) for d in databases])
+            if broken is not None:
+                raise broken[1]
+        everything = run.kind == BackupType.FULL_WITH_ALL_LOGS
+        ranges = compute_ranges(
+            oldest=oldest,
+            current=instance.log.generation,
+            checkpoint=self._checkpoint_file().lgpos_checkpoint.generation,
+            full_from=(oldest if everything else run.copy_mic) if run.is_full else None,
+            left_out=[d.header for d in databases if d.dbid not in run.copied],
+        )
+        for generation in ranges.copied:
+            if not instance.volume.exists(instance.files.closed(generation)):
+                raise JetError(
+                    JetErr.MISSING_FILE_TO_BACKUP,
+                    f"log {self._names([generation])[0]} is to be backed up but missing",
+                )
+        return ranges
+
+    def _names(self, generations: object) -> list[str]:
+        config = self._instance.config
+        assert isinstance(generations, range | list)
+        return [
+            f"{config.log_path}\\"
+            + names.log_name(config.base, generation, config.generation_digits)
+            for generation in generations
+        ]
+
+    # -- the parts
+
+    def _classify(self, path: str) -> tuple[BackupCall, Database | None, int | None]:
+        """Is it a mounted database (or its .stm), an existing file, or neither?"""
+        instance = self._instance
+        wanted = path.casefold()
+        for database in instance.databases.values():
+            if wanted in (database.edb.casefold(), (database.stm or database.edb).casefold()):
+                return BackupCall.OPEN_DATABASE, database, None
+        if self.state in (BackupState.DATABASES, BackupState.DATABASE_OPEN):
+            return BackupCall.OPEN_UNKNOWN, None, None
+        generation = None
+        if wanted.endswith(".log"):
+            name = path.rpartition("\\")[2]
+            generation = names.parse_log_name(name, instance.config.base)
+            if generation is None and name.casefold() != f"{instance.config.base}.log".casefold():
+                self._refuse(BackupCall.ARGUMENT_ERROR, f"{path} is no log of this instance")
+        try:
+            exists = instance.volume.exists(instance.config.resolve(path))
+        except (ValueError, OSError):
+            exists = False
+        return BackupCall.OPEN_LOG if exists else BackupCall.OPEN_UNKNOWN, None, generation
+
+    def _open_database(self, run: _Run, database: Database, path: str) -> Copy:
+        if database.stm is not None and path.casefold() == database.stm.casefold():
+            return StreamCopy(self._instance, database)
+        run.in_session.add(database.dbid)
+        bkinfo = evolve(run.mark, gen_low=run.copy_mic)
+        return DatabaseCopy(self._instance, database, bkinfo, trailer=True)
+
+    def _read_failed(self, file: Copy, error: JetError) -> None:
+        database = isinstance(file, DatabaseCopy | StreamCopy)
+        call = BackupCall.READ_DATABASE_FAILED if database else BackupCall.READ_LOG_FAILED
+        run = self._running()
+        if isinstance(file, DatabaseCopy):
+            run.in_session.discard(file.database.dbid)
+            run.copied.pop(file.database.dbid, None)
+        self._finish(call, f"{file.path}: {error}")
+
+    def _note_closed(self, run: _Run) -> None:
+        file = self._file
+        assert file is not None, "the order table lets nobody close what is not open"
+        complete = file.position >= file.size
+        if isinstance(file, LogCopy):
+            if complete and file.generation is not None:
+                run.read_generations.add(file.generation)
+        elif complete:
+            self._instance.event(221, f"backup of {file.path} is complete")
+            if isinstance(file, DatabaseCopy):
+                run.copied[file.database.dbid] = file.database
+        else:
+            self._instance.event(
+                222, f"{file.path}: only {file.position} of {file.size} bytes were read"
+            )
+
+    def _update_headers(self, run: _Run) -> None:
+        """bkinfo of the databases in this backup; nothing at all without a truncation (2003)."""
+        ranges = run.ranges
+        if ranges is None or not run.truncated:
+            return
+        info = {"gen_low": ranges.copy_mic, "gen_high": ranges.copy_mac - 1}
+        for dbid, database in self._instance.databases.items():
+            if dbid not in run.in_session:
+                continue
+            if not run.is_full:
+                database.write_header(bkinfo_inc_prev=evolve(run.inc_mark, **info))
+            elif dbid in run.copied:
+                database.write_header(
+                    bkinfo_full_prev=evolve(run.mark, **info),
+                    bkinfo_inc_prev=NO_BACKUP,
+                    bkinfo_snapshot_cur=NO_BACKUP,
+                )
+
+    def _check_full_exists(self) -> None:
+        for database in self._instance.databases.values():
+            if database.header.bkinfo_full_prev.gen_low == 0:
+                self._instance.event(
+                    206, f"{database.edb} can't be backed up incrementally: no full backup yet"
+                )
+                raise JetError(
+                    JetErr.MISSING_FULL_BACKUP, f"{database.edb} has never been fully backed up"
+                )
+
+    def _mark_now(self) -> BkInfo:
+        instance = self._instance
+        now = LogTime.from_unix(instance.clock.now())
+        return BkInfo(position_of(instance.log.tail), now, 0, 0)
+
+    def _checkpoint_file(self) -> Checkpoint:
+        """The checkpoint as it stands in the file. Raises -542, -533, -532."""
+        instance = self._instance
+        path = instance.checkpoint_path
+        if not instance.volume.exists(path):
+            raise JetError(JetErr.CHECKPOINT_FILE_NOT_FOUND, f"there is no {path}")
+        file = instance.volume.open(path)
+        data = file.read(0, file.size)
+        file.close()
+        try:
+            checkpoint = Checkpoint.unpack(data)
+        except FormatError as error:
+            raise JetError(JetErr.CHECKPOINT_CORRUPT, f"{path}: {error}") from error
+        if checkpoint.sign_log != instance.log.signature:
+            raise JetError(
+                JetErr.BAD_CHECKPOINT_SIGNATURE, f"{path} belongs to another log stream"
+            )
+        return checkpoint
+
+    # -- the order table
+
+    def _running(self) -> _Run:
+        run = self._run
+        assert run is not None, "the order table has said that a backup runs"
+        return run
+
+    def _check(self, call: BackupCall, detail: str = "") -> None:
+        """Raise what the table says this call returns now, with all that comes of it."""
+        cell = backup_cell(self.state, call)
+        if cell.error is None:
+            return
+        error = JetError(cell.error, detail or f"{call.value} while {self.state.value}")
+        self._finish(call, str(error))
+        raise error
+
+    def _refuse(self, call: BackupCall, detail: str) -> None:
+        """A call that can only fail."""
+        self._check(call, detail)
+        raise JetError(JetErr.INVALID_PARAMETER, detail)
+
+    def _go(self, call: BackupCall, text: str) -> None:
+        """The call succeeded: state and events of its cell."""
+        self._finish(call, text)
+
+    def _finish(self, call: BackupCall, text: str, skip: tuple[int, ...] = ()) -> None:
+        cell = backup_cell(self.state, call)
+        for number in cell.events:
+            if number not in skip:
+                self._instance.event(number, text)
+        state = cell.next_state
+        self.state = BackupState.PREPARED if state is BackupState.ENDED else state
+        if self._file is not None and not self.state.file_open:
+            self._file.close()
+            self._file = None
+        if cell.backup_ended:
+            self._run = None

@@ -1,0 +1,226 @@
+"""What a backup reads: a database, its streaming file or a log, as one run of bytes.
+
+Each kind hands out whole pages in order into the caller's buffer, verified as ESE verifies them
+(ESE source backup.cxx, ErrBKReadFile; checksums of the .stm in the .edb's map). Reads don't stop the
+server's work: pages changed after they were copied are repaired by the logs of the backup.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from attrs import evolve
+
+from eseback.errors import JetErr
+from eseback.formats.fields import BkInfo
+from eseback.formats.logblock import LogEnd
+from eseback.formats.trailer import Trailer
+
+from .errors import JetError
+from .logfile import read_log
+
+if TYPE_CHECKING:
+    from .database import Database
+    from .instance import Instance
+
+HEADER_PAGES: Final = 2
+_RETRIES: Final = 16
+_RETRY_SECONDS: Final = 0.1
+
+
+class Copy(Protocol):
+    """A file that a backup has open. ``size`` and ``position`` in bytes."""
+
+    path: str
+    size: int
+    position: int
+    first_read_min: int
+
+    def read(self, buffer: memoryview) -> int:
+        """Fill as much of ``buffer`` (whole pages) as there is; 0 at the end."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class DatabaseCopy:
+    """A fuzzy copy of an .edb: header snapshot twice, pages as the file has them, trailer.
+
+    The snapshot is taken at open: it carries bkinfoFullCur with genHigh 0, and nothing but the
+    trailer tells up to which generation the pages reach.
+    """
+
+    def __init__(
+        self, instance: Instance, database: Database, bkinfo: BkInfo, *, trailer: bool
+    ) -> None:
+        self.path = database.edb
+        self.database = database
+        self.position = 0
+        self.page_size = size = database.page_size
+        self.first_read_min = (HEADER_PAGES + 1) * size
+        self.last_pgno = database.pages.last_pgno
+        self._instance = instance
+        self._bkinfo = bkinfo
+        self._trailer = trailer
+        self._head = evolve(
+            database.header, dbtime=database.dbtime, bkinfo_full_cur=evolve(bkinfo, gen_high=0)
+        ).pack(size)
+        self.size = (HEADER_PAGES + self.last_pgno + trailer) * size
+        database.copy = self
+
+    @property
+    def copied_pgno(self) -> int:
+        """The last page that was handed out."""
+        return self.position // self.page_size - HEADER_PAGES
+
+    def is_between(self, target: int, source: int) -> bool:
+        """Whether ``target`` has been handed out while ``source`` will still be."""
+        return target <= self.copied_pgno < source <= self.last_pgno
+
+    def read(self, buffer: memoryview) -> int:
+        """See :class:`Copy`. Raises -1018 after the retries for a bad page."""
+        size = self.page_size
+        wanted = min(len(buffer), self.size - self.position)
+        done = 0
+        while done < wanted and self.position < HEADER_PAGES * size:
+            buffer[done : done + size] = self._head
+            done += size
+            self.position += size
+        pages = min(wanted - done, (HEADER_PAGES + self.last_pgno) * size - self.position)
+        if pages > 0:
+            self._read_pages(buffer[done : done + pages])
+            done += pages
+            self.position += pages
+        if done < wanted:
+            buffer[done : done + size] = self._make_trailer()
+            done += size
+            self.position += size
+        return done
+
+    def _read_pages(self, part: memoryview) -> None:
+        first = self.position // self.page_size - 1
+        pages = self.database.pages
+        count = len(part) // self.page_size
+        if pages.dirty and any(first <= pgno < first + count for pgno in pages.dirty):
+            self._instance.marks["stale_page_copied"] += 1
+        # Page n stands one page behind its number: both headers come first.
+        pages.file.read_into(self.position, part)
+        bad = pages.first_bad_page(first, part)
+        if bad is not None:
+            _read_again(
+                self._instance,
+                self.path,
+                bad,
+                lambda: pages.file.read_into(self.position, part) * 0
+                or pages.first_bad_page(first, part),
+            )
+
+    def _make_trailer(self) -> bytes:
+        header = self.database.header
+        return Trailer(
+            bkinfo=evolve(self._bkinfo, gen_high=self._instance.log.generation),
+            sign_db=header.sign_db,
+            sign_log=header.sign_log,
+        ).pack(self.page_size)
+
+    def close(self) -> None:
+        """See :class:`Copy`."""
+        if self.database.copy is self:
+            self.database.copy = None
+
+
+class StreamCopy:
+    """A copy of a .stm: its headers and pages as the file has them."""
+
+    def __init__(self, instance: Instance, database: Database) -> None:
+        streaming = database.streaming
+        assert streaming is not None, "only a database with a .stm is asked for it"
+        self.path = streaming.path if database.stm is None else database.stm
+        self.position = 0
+        self.size = streaming.file.size
+        self.first_read_min = 0
+        self._page_size = database.page_size
+        self._streaming = streaming
+        self._instance = instance
+
+    def read(self, buffer: memoryview) -> int:
+        """See :class:`Copy`. Raises -1018 for a page that isn't what the map says."""
+        wanted = min(len(buffer), self.size - self.position)
+        if wanted <= 0:
+            return 0
+        part = buffer[:wanted]
+        first = self.position // self._page_size - 1
+        file = self._streaming.file
+        file.read_into(self.position, part)
+        bad = self._streaming.first_bad_page(first, part)
+        if bad is not None:
+            _read_again(
+                self._instance,
+                self.path,
+                bad,
+                lambda: file.read_into(self.position, part) * 0
+                or self._streaming.first_bad_page(first, part),
+                event=478,
+            )
+        self.position += wanted
+        return wanted
+
+    def close(self) -> None:
+        """See :class:`Copy`."""
+
+
+class LogCopy:
+    """A closed log, or any other plain file in the log phase; records verified while they pass."""
+
+    def __init__(
+        self, instance: Instance, path: str, volume_path: str, generation: int | None
+    ) -> None:
+        self.path = path
+        self.generation = generation
+        self.position = 0
+        self._file = instance.volume.open(volume_path)
+        self.size = self._file.size
+        self.first_read_min = 2 * 4096 if generation is not None else 0
+        self._bad_from: int | None = None
+        if generation is not None:
+            self._bad_from = self._first_damage(instance, volume_path)
+
+    def _first_damage(self, instance: Instance, volume_path: str) -> int | None:
+        """Offset from which the log is damaged, None for a whole one."""
+        try:
+            log = read_log(instance.volume, volume_path)
+        except JetError:
+            return 0
+        return None if log.reason is LogEnd.END_RECORD else log.end
+
+    def read(self, buffer: memoryview) -> int:
+        """See :class:`Copy`. Raises -612 where a checksum is wrong."""
+        wanted = min(len(buffer), self.size - self.position)
+        if wanted <= 0:
+            return 0
+        if self._bad_from is not None and self.position + wanted > self._bad_from:
+            raise JetError(
+                JetErr.LOG_READ_VERIFY_FAILURE,
+                f"{self.path} is damaged at byte {self._bad_from}",
+            )
+        self._file.read_into(self.position, buffer[:wanted])
+        self.position += wanted
+        return wanted
+
+    def close(self) -> None:
+        """See :class:`Copy`."""
+        self._file.close()
+
+
+def _read_again(
+    instance: Instance, path: str, bad: int, attempt: object, *, event: int = 474
+) -> None:
+    """16 more tries, 100 ms x n apart on the injected clock, then -1018."""
+    assert callable(attempt)
+    for number in range(1, _RETRIES + 1):
+        instance.clock.sleep(_RETRY_SECONDS * number)
+        if attempt() is None:
+            instance.event(493, f"{path}: a read succeeded after {number} more tries")
+            return
+    instance.event(event, f"{path}: page {bad} fails its checksum")
+    raise JetError(JetErr.READ_VERIFY_FAILURE, f"page {bad} of {path} fails its checksum")

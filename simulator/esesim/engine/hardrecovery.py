@@ -1,0 +1,303 @@
+"""Hard recovery: a backup set becomes clean databases (JetExternalRestore; ESE _log/logutil.cxx)."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from attrs import evolve, frozen
+
+from eseback.errors import JetErr
+from eseback.formats.dbheader import DatabaseHeader, DbFlag, DbState
+from eseback.formats.errors import FormatError
+from eseback.formats.fields import NO_BACKUP
+from eseback.formats.logheader import LogHeader
+from eseback.formats.trailer import Trailer
+
+from ..volume import Volume
+from .attach import AttachRecord
+from .config import InstanceConfig
+from .database import Database, read_header
+from .errors import JetError
+from .event import EventSink
+from .instance import Instance
+from .log import Clock, LogFiles
+from .logfile import LogFile, check_chain, check_signature, read_log
+from .logrecord import LogType, mark
+from .recovery import check_generations, make_target, redo_log, start_log, undo_and_close
+from .replay import Replay, ReplayCounts
+
+
+@frozen
+class RestoredDatabase:
+    """One line of the restore map: the name at backup time and where the image lies now.
+
+    All are Windows paths as the instance's ``resolve`` takes them.
+    """
+
+    source_edb: str
+    edb: str
+    stm: str | None = None
+
+
+@frozen
+class RecoveryReport:
+    """What a hard recovery did: generations replayed and the counts of the replay."""
+
+    generation_first: int
+    generation_last: int
+    counts: ReplayCounts
+
+
+def hard_recover(
+    volume: Volume,
+    databases: Sequence[RestoredDatabase],
+    *,
+    config: InstanceConfig,
+    gen_low: int,
+    gen_high: int,
+    clock: Clock,
+    events: EventSink | None = None,
+    marks: Counter[str] | None = None,
+) -> RecoveryReport:
+    """Recover backup images with the logs ``gen_low``..``gen_high`` of ``config.log_path``.
+
+    Logs above ``gen_high`` in that folder are replayed as far as they follow without a gap. The
+    databases are clean afterwards and their bkinfo is zero: the next backup must be a full one.
+    Raises -501 -515 -535 -539 -540 -543 -552..-557 -561 -565..-567 -573 -574 -615 -1206 -1811.
+    """
+    instance = Instance(
+        volume, config, clock, random.Random(gen_low), events=events, marks=marks
+    )
+    return _HardRecovery(instance, databases, gen_low, gen_high).run()
+
+
+class _HardRecovery:
+    def __init__(
+        self,
+        instance: Instance,
+        databases: Sequence[RestoredDatabase],
+        gen_low: int,
+        gen_high: int,
+    ) -> None:
+        self._instance = instance
+        self._gen_low = gen_low
+        self._gen_high = gen_high
+        self._map = {entry.source_edb.casefold(): entry for entry in databases}
+        self._replay = Replay(self._attach_record, self._replay_detach)
+        self._opened: dict[str, Database] = {}
+
+    def run(self) -> RecoveryReport:
+        logs = self._read_set()
+        for entry in self._map.values():
+            self._prepare_database(entry, logs[0].header)
+        for info in logs[0].header.attachments:
+            self._attach(info.dbid, info.names[0])
+        previous: LogFile | None = None
+        for log in logs:
+            redo_log(self._replay, log)
+            previous = log
+        assert previous is not None, "a set has at least one log"
+        for log in self._following(previous):
+            redo_log(self._replay, log)
+            previous = log
+        self._check_complete(previous.generation)
+        instance = self._instance
+        instance.databases = {dbid: t.database for dbid, t in self._replay.targets.items()}
+        start_log(instance, previous.header)
+        instance.log.append(mark(LogType.RECOVERY_UNDO))
+        undo_and_close(
+            instance,
+            self._replay,
+            bkinfo_full_prev=NO_BACKUP,
+            bkinfo_full_cur=NO_BACKUP,
+            bkinfo_inc_prev=NO_BACKUP,
+            bkinfo_snapshot_cur=NO_BACKUP,
+        )
+        instance.log.append(mark(LogType.RECOVERY_QUIT))
+        instance.log.close()
+        return RecoveryReport(self._gen_low, previous.generation, self._replay.counts)
+
+    # -- logs
+
+    def _read_set(self) -> list[LogFile]:
+        """The set's own logs, each following its predecessor."""
+        files = self._instance.files
+        logs: list[LogFile] = []
+        for generation in range(self._gen_low, self._gen_high + 1):
+            path = files.closed(generation)
+            if not files.volume.exists(path):
+                raise JetError(
+                    JetErr.MISSING_RESTORE_LOG_FILES, f"{path} of the backup set is missing"
+                )
+            log = read_log(files.volume, path)
+            if log.generation != generation:
+                raise JetError(
+                    JetErr.LOG_GENERATION_MISMATCH,
+                    f"{path} holds generation {log.generation}, not {generation}",
+                )
+            if logs:
+                check_signature(
+                    logs[-1].header, log.header, path, JetErr.GIVEN_LOG_FILE_HAS_BAD_SIGNATURE
+                )
+                check_chain(
+                    logs[-1].header, log.header, path, JetErr.GIVEN_LOG_FILE_IS_NOT_CONTIGUOUS
+                )
+            if not log.ended:
+                raise JetError(
+                    JetErr.LOG_CORRUPT_DURING_HARD_RESTORE, f"{path}: {log.reason.value}"
+                )
+            logs.append(log)
+        if not logs:
+            raise JetError(
+                JetErr.MISSING_RESTORE_LOG_FILES,
+                f"a restore needs at least one log; {self._gen_low}..{self._gen_high} is none",
+            )
+        return logs
+
+    def _following(self, last: LogFile) -> list[LogFile]:
+        """Later logs that follow without a gap, the current one included if it is there."""
+        files = self._instance.files
+        generations = [g for g in files.closed_generations() if g > last.generation]
+        found: list[LogFile] = []
+        for generation in generations:
+            path = files.closed(generation)
+            if generation != last.generation + 1:
+                raise JetError(
+                    JetErr.MISSING_CURRENT_LOG_FILES,
+                    f"generation {last.generation + 1} is missing, {path} is there",
+                )
+            log = read_log(files.volume, path)
+            self._check_existing(last, log)
+            if not log.ended:
+                raise JetError(
+                    JetErr.LOG_CORRUPT_DURING_HARD_RECOVERY, f"{path}: {log.reason.value}"
+                )
+            found.append(log)
+            last = log
+        return found
+
+    def _check_existing(self, last: LogFile, log: LogFile) -> None:
+        check_signature(
+            last.header, log.header, log.path, JetErr.EXISTING_LOG_FILE_HAS_BAD_SIGNATURE
+        )
+        check_chain(
+            last.header, log.header, log.path, JetErr.EXISTING_LOG_FILE_IS_NOT_CONTIGUOUS
+        )
+
+    # -- databases
+
+    def _prepare_database(self, entry: RestoredDatabase, log: LogHeader) -> None:
+        """Check the image against the set and give its header the set's highest generation."""
+        instance = self._instance
+        path = instance.config.resolve(entry.edb)
+        size = instance.config.page_size
+        volume = instance.volume
+        if not volume.exists(path):
+            raise JetError(JetErr.FILE_NOT_FOUND, f"there is no {entry.edb}")
+        if volume.size(path) % size:
+            raise JetError(
+                JetErr.BAD_BACKUP_DATABASE_SIZE,
+                f"{entry.edb} has {volume.size(path)} bytes, no multiple of {size}",
+            )
+        header = read_header(volume, path, size)
+        if header.state == DbState.DIRTY_SHUTDOWN and header.bkinfo_full_cur.gen_low == 0:
+            raise JetError(
+                JetErr.RESTORE_OF_NON_BACKUP_DATABASE, f"{entry.edb} is no backup image"
+            )
+        if header.state != DbState.DIRTY_SHUTDOWN:
+            raise JetError(
+                JetErr.RESTORE_OF_NON_BACKUP_DATABASE,
+                f"{entry.edb} is in state {header.state.name}: no backup image",
+            )
+        if header.sign_log != log.sign_log:
+            raise JetError(
+                JetErr.DATABASE_LOG_SET_MISMATCH, f"{entry.edb} belongs to another log stream"
+            )
+        if header.bkinfo_full_cur.gen_high == 0:
+            self._take_trailer(entry, path, header)
+        database = instance.open_database(header.dbid, entry.edb, entry.stm)
+        self._check_streaming_file(entry, database)
+        gen_high = self._gen_high
+        database.write_header(
+            bkinfo_full_cur=evolve(header.bkinfo_full_cur, gen_high=gen_high),
+            gen_max_required=max(header.gen_max_required, gen_high),
+        )
+        self._opened[entry.source_edb.casefold()] = database
+
+    def _take_trailer(self, entry: RestoredDatabase, path: str, header: DatabaseHeader) -> None:
+        """Hold the trailer against header and set, then blank it."""
+        volume, size = self._instance.volume, self._instance.config.page_size
+        file = volume.open(path)
+        offset = file.size - size
+        try:
+            trailer = Trailer.unpack(file.read(offset, size))
+        except FormatError as error:
+            file.close()
+            raise JetError(JetErr.BAD_PATCH_PAGE, f"trailer of {entry.edb}: {error}") from error
+        current = header.bkinfo_full_cur
+        if (
+            trailer.sign_db != header.sign_db
+            or trailer.sign_log != header.sign_log
+            or trailer.bkinfo.mark != current.mark
+        ):
+            file.close()
+            raise JetError(
+                JetErr.DATABASE_PATCH_FILE_MISMATCH,
+                f"header and trailer of {entry.edb} are from different backups",
+            )
+        if trailer.bkinfo.gen_low < self._gen_low:
+            file.close()
+            raise JetError(
+                JetErr.STARTING_RESTORE_LOG_TOO_HIGH,
+                f"{entry.edb} needs logs from generation {trailer.bkinfo.gen_low}; the set starts "
+                f"at {self._gen_low}",
+            )
+        if trailer.bkinfo.gen_high > self._gen_high:
+            file.close()
+            raise JetError(
+                JetErr.ENDING_RESTORE_LOG_TOO_LOW,
+                f"{entry.edb} needs logs up to generation {trailer.bkinfo.gen_high}; the set ends "
+                f"at {self._gen_high}",
+            )
+        file.write(offset, bytes(size))
+        file.sync()
+        file.close()
+
+    def _check_streaming_file(self, entry: RestoredDatabase, database: Database) -> None:
+        if not database.header.flags & DbFlag.SLV_EXISTS:
+            return
+        volume, config = self._instance.volume, self._instance.config
+        if entry.stm is None or not volume.exists(config.resolve(entry.stm)):
+            raise JetError(
+                JetErr.DATABASE_STREAMING_FILE_MISMATCH,
+                f"{entry.edb} has a streaming file, and it is not in the set",
+            )
+        header = read_header(volume, config.resolve(entry.stm), config.page_size)
+        if header.sign_slv != database.header.sign_slv:
+            raise JetError(
+                JetErr.DATABASE_STREAMING_FILE_MISMATCH,
+                f"{entry.stm} is the streaming file of another database",
+            )
+
+    def _attach_record(self, dbid: int, body: bytes, lsn: int) -> None:
+        self._attach(dbid, AttachRecord.unpack(body).edb)
+
+    def _attach(self, dbid: int, source_edb: str) -> None:
+        database = self._opened.get(source_edb.casefold())
+        if database is not None:
+            database.dbid = dbid
+            self._replay.targets[dbid] = make_target(self._instance, database)
+
+    def _replay_detach(self, dbid: int) -> None:
+        self._replay.targets.pop(dbid, None)
+
+    def _check_complete(self, last_generation: int) -> None:
+        attached = [target.database for target in self._replay.targets.values()]
+        for name, database in self._opened.items():
+            if database not in attached:
+                # Detached within the logs: everything is replayed, but nothing held it open.
+                self._replay.targets[database.dbid] = make_target(self._instance, database)
+            check_generations(database, last_generation)
+            _ = name

@@ -1,0 +1,68 @@
+"""Applying a macro record to the pages of a database.
+
+The same code runs when the change is made and when it is redone, so that both end in the same bytes.
+Redo is conditional per page: the page's dbtime says whether it has the change already (ESE source
+_log/logredo.cxx, the redo condition).
+"""
+
+from __future__ import annotations
+
+import struct
+
+from eseback.errors import JetErr
+
+from .errors import JetError
+from .logrecord import GROUP, LENGTH, MACRO, GroupKind, run_steps, unpack_image
+from .page import Page
+from .pagefile import PageFile
+
+_STEPS = struct.Struct("<BH")
+
+
+def apply_macro(file: PageFile, record: bytes, lsn: int) -> None:
+    """Apply a MACRO record; pages that have it already are left alone.
+
+    Raises -566 or -567 where a page's dbtime doesn't fit the record.
+    """
+    *_, after, groups = MACRO.unpack_from(record)
+    offset = MACRO.size
+    for _ in range(groups):
+        kind, pgno, before = GROUP.unpack_from(record, offset)
+        offset += GROUP.size
+        if kind == GroupKind.OPERATIONS:
+            count, size = _STEPS.unpack_from(record, offset)
+            offset += _STEPS.size
+            page = file.get(pgno)
+            if needs_redo(file, page, before, after):
+                run_steps(page, count, record[offset : offset + size])
+                page.dbtime = after
+                file.touch(page, lsn)
+            offset += size
+        elif kind == GroupKind.IMAGE:
+            (size,) = LENGTH.unpack_from(record, offset)
+            offset += 2
+            if file.get(pgno).dbtime < after:
+                file.put(unpack_image(record[offset : offset + size], pgno, after), lsn)
+            offset += size
+        else:
+            file.extend(pgno)
+
+
+def needs_redo(file: PageFile, page: Page, before: int, after: int) -> bool:
+    """The redo condition of one page."""
+    dbtime = page.dbtime
+    if dbtime == before:
+        return True
+    if dbtime >= after:
+        return False
+    raise dbtime_mismatch(file, page, before, after)
+
+
+def dbtime_mismatch(file: PageFile, page: Page, before: int, after: int) -> JetError:
+    """The error for a page that is older (-566) or newer (-567) than the record expects."""
+    too_old = page.dbtime < before
+    return JetError(
+        JetErr.DB_TIME_TOO_OLD if too_old else JetErr.DB_TIME_TOO_NEW,
+        f"page {page.pgno} of {file.path} has dbtime {page.dbtime:#x}; "
+        f"the log takes it from {before:#x} to {after:#x}",
+    )

@@ -1,0 +1,203 @@
+"""Redo and undo: replaying log records onto databases.
+
+Redo repeats *all* records, also of transactions that never committed: leaving some out would break
+the chain of dbtimes. Undo takes the losers back, by key, after the last log of all; never at the end
+of a backup set, because a later set may hold the commit (ESE source _log/logredo.cxx).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from attrs import define, field
+
+from eseback.errors import JetErr
+
+from ..volume import VolumeFile
+from .database import Database
+from .errors import JetError
+from .log import LogStream
+from .logrecord import (
+    COMPENSATION,
+    OPERATION,
+    REPLACE_OLD,
+    STREAM_WRITE,
+    LogType,
+    mark,
+    split_replace_body,
+)
+from .page import Page
+from .redo import apply_macro, dbtime_mismatch
+from .transaction import Undo
+
+_INSERT, _REPLACE, _DELETE = int(LogType.INSERT), int(LogType.REPLACE), int(LogType.DELETE)
+_OPERATION_SIZE = OPERATION.size
+_BODY_OFFSET = OPERATION.size + REPLACE_OLD.size
+# Pages that may wait before a batch is written, so that a replay needs bounded memory.
+_DIRTY_MAX = 4096
+
+
+@define
+class Target:
+    """A database that records are applied to."""
+
+    database: Database
+    streaming: VolumeFile | None
+    pages: dict[int, Page] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.pages = self.database.pages.pages
+
+
+@define
+class ReplayCounts:
+    """What a replay did."""
+
+    records: int = 0
+    applied: int = 0
+    generations: int = 0
+    undone_transactions: int = 0
+    undone_operations: int = 0
+
+
+# What undo needs of a record: the bytes it lies in, its offset and its position.
+_Loser = tuple[bytes, int, int]
+
+
+class Replay:
+    """Applies generations in order. ``attach`` opens a database that the log says is attached."""
+
+    def __init__(self, attach: Callable[[int, bytes, int], None], detach: Callable[[int], None]):
+        self.targets: dict[int, Target] = {}
+        self.counts = ReplayCounts()
+        # A transaction that began before the first log replayed has ended in a later one (the
+        # checkpoint never passes an open one), so a missing begin is no error.
+        self.open: defaultdict[int, list[_Loser]] = defaultdict(list)
+        self.last_transaction = 0
+        self._attach = attach
+        self._detach = detach
+
+    def redo_records(self, data: bytes, start: int, end: int, base: int) -> bool:
+        """Redo the records in ``data[start:end]``; position of a record = ``base`` + its offset.
+
+        Returns whether the end-of-log mark was among them.
+        """
+        targets, open_ = self.targets, self.open
+        unpack = OPERATION.unpack_from
+        counts = self.counts
+        offset = start
+        records = applied = 0
+        while offset < end:
+            kind = data[offset]
+            size = data[offset + 2] | data[offset + 3] << 8
+            if size < 8:
+                raise JetError(
+                    JetErr.LOG_CORRUPTED, f"a record of {size} bytes at {base + offset:#x}"
+                )
+            records += 1
+            row_kind = kind & 0x7F
+            if row_kind in (_INSERT, _REPLACE, _DELETE):
+                target = targets.get(data[offset + 1])
+                if target is not None:
+                    _, _, _, tx, pgno, _, before, after, place = unpack(data, offset)
+                    page = target.pages.get(pgno)
+                    if page is None:
+                        page = target.database.pages.get(pgno)
+                    dbtime = page.dbtime
+                    if dbtime == before:
+                        if row_kind == _INSERT:
+                            page.nodes.insert(place, data[offset + _OPERATION_SIZE : offset + size])
+                            page.used += size - _OPERATION_SIZE + 4
+                        elif row_kind == _DELETE:
+                            page.used -= len(page.nodes.pop(place)) + 4
+                        else:
+                            old = data[offset + _OPERATION_SIZE] | (
+                                data[offset + _OPERATION_SIZE + 1] << 8
+                            )
+                            node = data[offset + _BODY_OFFSET + old : offset + size]
+                            page.used += len(node) - old
+                            page.nodes[place] = node
+                        page.dbtime = after
+                        page.keys = None
+                        applied += 1
+                        if page.recovery_position is None:
+                            page.recovery_position = base + offset
+                            target.database.pages.dirty[pgno] = page
+                    elif dbtime < after:
+                        raise dbtime_mismatch(target.database.pages, page, before, after)
+                    target.database.dbtime = after
+                    if tx:
+                        if kind < COMPENSATION:
+                            open_[tx].append((data, offset, base + offset))
+                        elif open_[tx]:
+                            open_[tx].pop()
+            elif kind == LogType.END:
+                counts.records += records
+                counts.applied += applied
+                return True
+            else:
+                self._redo_other(kind, data, offset, size, base)
+            offset += size
+        counts.records += records
+        counts.applied += applied
+        return False
+
+    def _redo_other(self, kind: int, data: bytes, offset: int, size: int, base: int) -> None:
+        tx = int.from_bytes(data[offset + 4 : offset + 8], "little")
+        dbid = data[offset + 1]
+        if kind == LogType.BEGIN:
+            self.open[tx] = []
+            self.last_transaction = max(self.last_transaction, tx)
+        elif kind in (LogType.COMMIT, LogType.ROLLBACK):
+            self.open.pop(tx, None)
+        elif kind == LogType.ATTACH_DB:
+            self._attach(dbid, data[offset + 8 : offset + size], base + offset)
+        elif kind == LogType.DETACH_DB:
+            self._detach(dbid)
+        elif kind == LogType.MACRO:
+            target = self.targets.get(dbid)
+            if target is not None:
+                record = data[offset : offset + size]
+                apply_macro(target.database.pages, record, base + offset)
+                target.database.dbtime = int.from_bytes(record[8:16], "little")
+        elif kind == LogType.STREAM_WRITE:
+            target = self.targets.get(dbid)
+            if target is not None and target.streaming is not None:
+                page_size = target.database.page_size
+                *_, pgno = STREAM_WRITE.unpack_from(data, offset)
+                body = data[offset + STREAM_WRITE.size : offset + size].ljust(page_size, b"\0")
+                target.streaming.write((pgno + 1) * page_size, body)
+
+    def write_back(self, *, everything: bool = False) -> None:
+        """Write pages of the targets: all, or so many that memory stays bounded."""
+        for target in self.targets.values():
+            pages = target.database.pages
+            if everything or len(pages.dirty) > _DIRTY_MAX:
+                if target.streaming is not None:
+                    target.streaming.sync()
+                pages.flush()
+            pages.trim_cache()
+
+    def undo(self, log: LogStream) -> None:
+        """Take back what open transactions did, newest first, and log that."""
+        losers = [(lsn, tx, data, offset) for tx, ops in self.open.items() for data, offset, lsn in ops]
+        for _, tx, data, offset in sorted(losers, key=lambda loser: loser[0], reverse=True):
+            self._undo_one(tx, data, offset)
+            self.counts.undone_operations += 1
+        for tx in self.open:
+            log.append(mark(LogType.ROLLBACK, tx=tx))
+        self.counts.undone_transactions += len(self.open)
+        self.open.clear()
+        log.flush()
+
+    def _undo_one(self, tx: int, data: bytes, offset: int) -> None:
+        kind, dbid, size, _, _, fdp, *_ = OPERATION.unpack_from(data, offset)
+        body = data[offset + _OPERATION_SIZE : offset + size]
+        node = split_replace_body(body)[0] if kind == _REPLACE else body
+        target = self.targets.get(dbid)
+        if target is None:
+            return
+        tree = target.database.tree_at(fdp)
+        Undo(LogType(kind), tree, node).run(tx)
+
