@@ -6,7 +6,8 @@ module adds is what the calls *do*: header snapshots, log ranges, deletion, head
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from attrs import define, evolve, field
 
@@ -23,7 +24,7 @@ from .database import Database
 from .errors import JetError
 from .log import position_of
 from .logrecord import LogType, mark
-from .ranges import LogRanges, check_chain_unbroken, compute_ranges
+from .ranges import LogRanges, compute_ranges, first_missing
 
 if TYPE_CHECKING:
     from .instance import Instance
@@ -75,9 +76,7 @@ class Backup:
         """JetBeginExternalBackup. Raises -505 -516 -523 -526 -529 -560 and checkpoint errors."""
         instance = self._instance
         if not instance.running:
-            raise JetError(
-                JetErr.BACKUP_NOT_ALLOWED_YET, f"{instance.config.name} is not running"
-            )
+            raise JetError(JetErr.BACKUP_NOT_ALLOWED_YET, f"{instance.config.name} is not running")
         call = setup_call(kind)
         if kind == BackupType.LOGS_ONLY and instance.config.circular and not self.is_running:
             raise JetError(
@@ -91,7 +90,7 @@ class Backup:
             self._check_full_exists()
             run.in_session = set(instance.databases)
         self._run = run
-        self._go(call, f"backup of {instance.config.name} starts")
+        self._enter(call)
 
     def end(self, success: bool) -> None:
         """JetEndExternalBackup. Success: headers remember the backup. Raises -520, -800, -801."""
@@ -100,23 +99,21 @@ class Backup:
         run = self._run
         if success and cell.ok and run is not None:
             self._update_headers(run)
-        self._finish(call, f"backup of {self._instance.config.name} ended")
+        self._enter(call)
         if cell.error is not None:
             raise JetError(cell.error, f"backup of {self._instance.config.name}")
 
     def stop(self) -> None:
         """JetStopBackup: the next call of the client is told."""
-        self._finish(BackupCall.STOP_BY_SERVER, "")
+        self._enter(BackupCall.STOP_BY_SERVER)
 
     def abandon_by_server(self) -> None:
         """The instance terminates."""
-        self._finish(BackupCall.TERMINATE, f"backup of {self._instance.config.name} broken off")
+        self._enter(BackupCall.TERMINATE)
 
     def connection_lost(self) -> None:
         """The client is gone; its backup with it."""
-        self._finish(
-            BackupCall.CONNECTION_LOST, f"backup of {self._instance.config.name}: client is gone"
-        )
+        self._enter(BackupCall.CONNECTION_LOST)
 
     # -- files
 
@@ -125,7 +122,7 @@ class Backup:
         if not path:
             self._refuse(BackupCall.ARGUMENT_ERROR, "the file name is empty")
         call, database, generation = self._classify(path)
-        self._check(call, path)
+        self._check(call, path, file=path)
         run = self._running()
         instance = self._instance
         if database is not None:
@@ -133,9 +130,7 @@ class Backup:
         else:
             self._file = LogCopy(instance, path, instance.config.resolve(path), generation)
         self._handle += 1
-        self._go(call, path)
-        if database is not None:
-            instance.event(220, f"backup of {path} starts, {self._file.size} bytes")
+        self._enter(call, file=path, size=self._file.size)
         return self._handle, self._file.size
 
     def read_file(self, handle: int, buffer: memoryview) -> int:
@@ -167,7 +162,7 @@ class Backup:
         call = BackupCall.CLOSE if handle == self._handle else BackupCall.CLOSE_BAD_HANDLE
         self._check(call, f"no file is open under handle {handle}")
         self._note_closed(self._running())
-        self._go(call, "")
+        self._enter(call)
 
     # -- logs
 
@@ -187,17 +182,16 @@ class Backup:
         ranges = run.ranges
         assert ranges is not None, "the order table lets nobody truncate before the list"
         run.truncated = True
-        self._go(BackupCall.TRUNCATE, "")
+        self._enter(BackupCall.TRUNCATE)
         if self.truncation_veto is not None or not ranges.deleted:
-            why = self.truncation_veto or "none is old enough"
-            instance.event(225, f"no log files can be truncated: {why}")
+            instance.event(225)
             return
         paths = [instance.files.closed(generation) for generation in ranges.deleted]
         present = [path for path in paths if instance.volume.exists(path)]
         if len(present) < len(paths):
-            instance.event(227, f"{len(paths) - len(present)} logs of the range were not found")
+            instance.event(227, count=len(paths) - len(present))
         listed = self._names(ranges.deleted)
-        instance.event(224, f"deleting log files {listed[0]} to {listed[-1]}")
+        instance.event(224, first=listed[0], last=listed[-1])
         for path in present:
             instance.volume.delete(path)
         instance.volume.sync_directory(instance.files.directory)
@@ -205,19 +199,22 @@ class Backup:
     def _list(self, call: BackupCall) -> LogRanges:
         self._check(call)
         run = self._running()
-        first = run.ranges is None
-        if first:
+        if run.ranges is None:
             try:
                 run.ranges = self._prepare_ranges(run)
             except JetError as error:
-                if error.err == JetErr.MISSING_FILE_TO_BACKUP:
-                    self._instance.event(459, str(error))
-                self._finish(BackupCall.LOG_LIST_FAILED, str(error), skip=(459,))
+                missing = error.err == JetErr.MISSING_FILE_TO_BACKUP
+                self._enter(
+                    BackupCall.LOG_LIST_FAILED,
+                    skip=() if missing else (459,),
+                    file=error.file,
+                    error=int(error.err),
+                )
                 raise
         ranges = run.ranges
         assert ranges is not None, "computed just now or before"
         copied = self._names(ranges.copied)
-        self._go(call, f"backup of log files {copied[0]} - {copied[-1]}" if first else "")
+        self._enter(call, first=copied[0], last=copied[-1])
         return ranges
 
     def _prepare_ranges(self, run: _Run) -> LogRanges:
@@ -233,9 +230,14 @@ class Backup:
         oldest = generations[0]
         databases = list(instance.databases.values())
         if not run.is_full:
-            broken = check_chain_unbroken(oldest, [(d.edb, d.header) for d in databases])
+            broken = first_missing(oldest, [(d.edb, d.header) for d in databases])
             if broken is not None:
-                raise broken[1]
+                needed, edb = broken
+                raise JetError(
+                    JetErr.MISSING_FILE_TO_BACKUP,
+                    f"{edb} was backed up to generation {needed - 1}; the oldest log is {oldest}",
+                    file=self._names([needed])[0],
+                )
         everything = run.kind == BackupType.FULL_WITH_ALL_LOGS
         ranges = compute_ranges(
             oldest=oldest,
@@ -246,15 +248,14 @@ class Backup:
         )
         for generation in ranges.copied:
             if not instance.volume.exists(instance.files.closed(generation)):
+                name = self._names([generation])[0]
                 raise JetError(
-                    JetErr.MISSING_FILE_TO_BACKUP,
-                    f"log {self._names([generation])[0]} is to be backed up but missing",
+                    JetErr.MISSING_FILE_TO_BACKUP, f"{name} is to be backed up but missing", name
                 )
         return ranges
 
-    def _names(self, generations: object) -> list[str]:
+    def _names(self, generations: Iterable[int]) -> list[str]:
         config = self._instance.config
-        assert isinstance(generations, range | list)
         return [
             f"{config.log_path}\\"
             + names.log_name(config.base, generation, config.generation_digits)
@@ -298,38 +299,38 @@ class Backup:
         if isinstance(file, DatabaseCopy):
             run.in_session.discard(file.database.dbid)
             run.copied.pop(file.database.dbid, None)
-        self._finish(call, f"{file.path}: {error}")
+        self._enter(call, file=file.path, error=int(error.err), read=file.position, size=file.size)
 
     def _note_closed(self, run: _Run) -> None:
         file = self._file
         assert file is not None, "the order table lets nobody close what is not open"
         complete = file.position >= file.size
-        if isinstance(file, LogCopy):
-            if complete and file.generation is not None:
+        if complete and isinstance(file, LogCopy):
+            if file.generation is not None:
                 run.read_generations.add(file.generation)
         elif complete:
-            self._instance.event(221, f"backup of {file.path} is complete")
+            self._instance.event(221, file=file.path)
             if isinstance(file, DatabaseCopy):
                 run.copied[file.database.dbid] = file.database
         else:
-            self._instance.event(
-                222, f"{file.path}: only {file.position} of {file.size} bytes were read"
-            )
+            self._instance.event(222, file=file.path, read=file.position, size=file.size)
 
     def _update_headers(self, run: _Run) -> None:
         """bkinfo of the databases in this backup; nothing at all without a truncation (2003)."""
         ranges = run.ranges
         if ranges is None or not run.truncated:
             return
-        info = {"gen_low": ranges.copy_mic, "gen_high": ranges.copy_mac - 1}
+        low, high = ranges.copy_mic, ranges.copy_mac - 1
         for dbid, database in self._instance.databases.items():
             if dbid not in run.in_session:
                 continue
             if not run.is_full:
-                database.write_header(bkinfo_inc_prev=evolve(run.inc_mark, **info))
+                database.write_header(
+                    bkinfo_inc_prev=evolve(run.inc_mark, gen_low=low, gen_high=high)
+                )
             elif dbid in run.copied:
                 database.write_header(
-                    bkinfo_full_prev=evolve(run.mark, **info),
+                    bkinfo_full_prev=evolve(run.mark, gen_low=low, gen_high=high),
                     bkinfo_inc_prev=NO_BACKUP,
                     bkinfo_snapshot_cur=NO_BACKUP,
                 )
@@ -337,9 +338,7 @@ class Backup:
     def _check_full_exists(self) -> None:
         for database in self._instance.databases.values():
             if database.header.bkinfo_full_prev.gen_low == 0:
-                self._instance.event(
-                    206, f"{database.edb} can't be backed up incrementally: no full backup yet"
-                )
+                self._instance.event(206, database=database.edb)
                 raise JetError(
                     JetErr.MISSING_FULL_BACKUP, f"{database.edb} has never been fully backed up"
                 )
@@ -363,9 +362,7 @@ class Backup:
         except FormatError as error:
             raise JetError(JetErr.CHECKPOINT_CORRUPT, f"{path}: {error}") from error
         if checkpoint.sign_log != instance.log.signature:
-            raise JetError(
-                JetErr.BAD_CHECKPOINT_SIGNATURE, f"{path} belongs to another log stream"
-            )
+            raise JetError(JetErr.BAD_CHECKPOINT_SIGNATURE, f"{path} belongs to another log stream")
         return checkpoint
 
     # -- the order table
@@ -375,31 +372,28 @@ class Backup:
         assert run is not None, "the order table has said that a backup runs"
         return run
 
-    def _check(self, call: BackupCall, detail: str = "") -> None:
+    def _check(self, call: BackupCall, detail: str = "", file: str = "") -> None:
         """Raise what the table says this call returns now, with all that comes of it."""
         cell = backup_cell(self.state, call)
         if cell.error is None:
             return
-        error = JetError(cell.error, detail or f"{call.value} while {self.state.value}")
-        self._finish(call, str(error))
-        raise error
+        self._enter(call, file=file, error=int(cell.error))
+        raise JetError(cell.error, detail or f"{call.value} while {self.state.value}")
 
-    def _refuse(self, call: BackupCall, detail: str) -> None:
+    def _refuse(self, call: BackupCall, detail: str) -> NoReturn:
         """A call that can only fail."""
         self._check(call, detail)
         raise JetError(JetErr.INVALID_PARAMETER, detail)
 
-    def _go(self, call: BackupCall, text: str) -> None:
-        """The call succeeded: state and events of its cell."""
-        self._finish(call, text)
-
-    def _finish(self, call: BackupCall, text: str, skip: tuple[int, ...] = ()) -> None:
+    def _enter(self, call: BackupCall, *, skip: tuple[int, ...] = (), **values: object) -> None:
+        """The call has happened: events, next state and clean-up of its cell."""
         cell = backup_cell(self.state, call)
         for number in cell.events:
             if number not in skip:
-                self._instance.event(number, text)
-        state = cell.next_state
-        self.state = BackupState.PREPARED if state is BackupState.ENDED else state
+                self._instance.event(number, **values)
+        # A context ends with its client; the engine can be backed up again.
+        ended = cell.next_state is BackupState.ENDED
+        self.state = BackupState.PREPARED if ended else cell.next_state
         if self._file is not None and not self.state.file_open:
             self._file.close()
             self._file = None

@@ -57,7 +57,7 @@ class Tree:
         return None
 
     def scan(self, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """(key, data) from ``start`` on, up to and without ``stop``; the tree must not change."""
+        """(key, data) from ``start`` on, up to and without ``stop``."""
         page, place = self._descend(start)[-1]
         while True:
             for node in page.nodes[place:]:
@@ -98,7 +98,7 @@ class Tree:
         return node
 
     def replace(self, tx: int, key: bytes, data: bytes, *, compensation: bool = False) -> bytes:
-        """Give the row under ``key`` other data; returns the old node. Raises RecordNotFoundError."""
+        """Give the row under ``key`` other data; returns the old node. RecordNotFoundError."""
         node = self._make_node(key, data)
         while True:
             path = self._descend(key)
@@ -262,7 +262,8 @@ class Tree:
         if not space.give_back(db, macro, self.fdp, page.pgno):
             return
         if place == len(parent.nodes) - 1:
-            # The new last entry takes over the bound of the one that goes (empty on the right spine).
+            # The new last entry takes over the bound of the one that goes (empty on the right
+            # spine).
             macro.replace(
                 parent,
                 place - 1,

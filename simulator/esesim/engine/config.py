@@ -30,7 +30,7 @@ class InstanceConfig:
     has_streaming: bool = True
     computer: str = ""
     initial_pages: int = 256
-    cache_pages: int = 2048
+    cache_pages: int = 8192
     # ASSUMED(lazy-writer): pages written per background slice, and how many generations the
     # checkpoint may lag before the writer hurries.
     flush_per_slice: int = 2

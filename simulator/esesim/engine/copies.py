@@ -1,12 +1,13 @@
 """What a backup reads: a database, its streaming file or a log, as one run of bytes.
 
 Each kind hands out whole pages in order into the caller's buffer, verified as ESE verifies them
-(ESE source backup.cxx, ErrBKReadFile; checksums of the .stm in the .edb's map). Reads don't stop the
-server's work: pages changed after they were copied are repaired by the logs of the backup.
+(ESE source backup.cxx, ErrBKReadFile; checksums of the .stm in the .edb's map). Reads don't stop
+the server's work: pages changed after they were copied are repaired by the logs of the backup.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from attrs import evolve
@@ -106,14 +107,14 @@ class DatabaseCopy:
         # Page n stands one page behind its number: both headers come first.
         pages.file.read_into(self.position, part)
         bad = pages.first_bad_page(first, part)
-        if bad is not None:
-            _read_again(
-                self._instance,
-                self.path,
-                bad,
-                lambda: pages.file.read_into(self.position, part) * 0
-                or pages.first_bad_page(first, part),
-            )
+        if bad is None:
+            return
+
+        def attempt() -> int | None:
+            pages.file.read_into(self.position, part)
+            return pages.first_bad_page(first, part)
+
+        _read_again(self._instance, self.path, bad, attempt)
 
     def _make_trailer(self) -> bytes:
         header = self.database.header
@@ -154,14 +155,12 @@ class StreamCopy:
         file.read_into(self.position, part)
         bad = self._streaming.first_bad_page(first, part)
         if bad is not None:
-            _read_again(
-                self._instance,
-                self.path,
-                bad,
-                lambda: file.read_into(self.position, part) * 0
-                or self._streaming.first_bad_page(first, part),
-                event=478,
-            )
+
+            def attempt() -> int | None:
+                file.read_into(self.position, part)
+                return self._streaming.first_bad_page(first, part)
+
+            _read_again(self._instance, self.path, bad, attempt, event=478)
         self.position += wanted
         return wanted
 
@@ -213,14 +212,20 @@ class LogCopy:
 
 
 def _read_again(
-    instance: Instance, path: str, bad: int, attempt: object, *, event: int = 474
+    instance: Instance,
+    path: str,
+    bad: int,
+    attempt: Callable[[], int | None],
+    *,
+    event: int = 474,
 ) -> None:
     """16 more tries, 100 ms x n apart on the injected clock, then -1018."""
-    assert callable(attempt)
+    offset = (bad + 1) * instance.config.page_size
     for number in range(1, _RETRIES + 1):
         instance.clock.sleep(_RETRY_SECONDS * number)
         if attempt() is None:
-            instance.event(493, f"{path}: a read succeeded after {number} more tries")
+            instance.event(493, file=path, offset=offset, count=number)
             return
-    instance.event(event, f"{path}: page {bad} fails its checksum")
+    error = int(JetErr.READ_VERIFY_FAILURE)
+    instance.event(event, file=path, offset=offset, error=error)
     raise JetError(JetErr.READ_VERIFY_FAILURE, f"page {bad} of {path} fails its checksum")

@@ -37,9 +37,7 @@ def create_database_files(instance: Instance, edb: str, stm: str | None) -> None
         streaming=stm is not None,
         dbtime=_FIRST_DBTIME,
     )
-    sign_slv = (
-        NO_SIGNATURE if stm is None else Signature(instance.rng.getrandbits(32), now, "")
-    )
+    sign_slv = NO_SIGNATURE if stm is None else Signature(instance.rng.getrandbits(32), now, "")
     header = DatabaseHeader(
         sign_db=Signature(instance.rng.getrandbits(32), now, config.computer),
         sign_log=instance.log.signature,

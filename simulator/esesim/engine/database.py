@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
@@ -24,7 +24,7 @@ from .streaming import StreamingFile
 from .table import Table
 
 if TYPE_CHECKING:
-    from .backup import DatabaseCopy
+    from .copies import DatabaseCopy
 
 ECC_REVISION = 0xB
 
@@ -62,8 +62,8 @@ def write_header(volume: Volume, path: str, header: DatabaseHeader, page_size: i
 class Database:
     """Header, pages, tables and streaming file of an attached database.
 
-    ``edb`` and ``stm`` are the names the outside knows (Windows paths); ``edb_path`` and ``stm_path``
-    are where they lie on the volume.
+    ``edb`` and ``stm`` are the names the outside knows (Windows paths); ``edb_path`` and
+    ``stm_path`` are where they lie on the volume.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Database:
             self.streaming.sync()
         return self.pages.flush(count)
 
-    def write_header(self, **changes: object) -> None:
+    def write_header(self, **changes: Any) -> None:
         """Change fields of the header and write it, with the dbtime as of now."""
         self.header = evolve(self.header, dbtime=self.dbtime, **changes)
         write_header(self._volume, self.edb_path, self.header, self.page_size)
@@ -188,7 +188,7 @@ class Database:
             gen_max_required=generation,
         )
 
-    def mark_clean(self, position: int, clock: Clock, **changes: object) -> None:
+    def mark_clean(self, position: int, clock: Clock, **changes: Any) -> None:
         """The header of a database that needs no log any more."""
         at, now = position_of(position), LogTime.from_unix(clock.now())
         self.write_header(

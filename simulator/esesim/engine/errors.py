@@ -8,13 +8,15 @@ from eseback.errors import JetErr
 class JetError(Exception):
     """A call of the engine failed with a JET error.
 
-    ``err`` is the JET number, ``detail`` says in words what happened and to which file.
+    ``err`` is the JET number, ``detail`` says in words what happened and to which file; ``file`` is
+    the name that goes into the event log, where an event names one.
     """
 
-    def __init__(self, err: JetErr, detail: str) -> None:
+    def __init__(self, err: JetErr, detail: str, file: str = "") -> None:
         super().__init__(f"{err.name} ({int(err)}): {detail}")
         self.err = err
         self.detail = detail
+        self.file = file
 
 
 class RowOperationError(Exception):

@@ -1,4 +1,4 @@
-"""Hard recovery: a backup set becomes clean databases (JetExternalRestore; ESE _log/logutil.cxx)."""
+"""Hard recovery: a backup set becomes clean databases (JetExternalRestore; ESE logutil.cxx)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .database import Database, read_header
 from .errors import JetError
 from .event import EventSink
 from .instance import Instance
-from .log import Clock, LogFiles
+from .log import Clock
 from .logfile import LogFile, check_chain, check_signature, read_log
 from .logrecord import LogType, mark
 from .recovery import check_generations, make_target, redo_log, start_log, undo_and_close
@@ -67,9 +67,7 @@ def hard_recover(
     databases are clean afterwards and their bkinfo is zero: the next backup must be a full one.
     Raises -501 -515 -535 -539 -540 -543 -552..-557 -561 -565..-567 -573 -574 -615 -1206 -1811.
     """
-    instance = Instance(
-        volume, config, clock, random.Random(gen_low), events=events, marks=marks
-    )
+    instance = Instance(volume, config, clock, random.Random(gen_low), events=events, marks=marks)
     return _HardRecovery(instance, databases, gen_low, gen_high).run()
 
 
@@ -182,9 +180,7 @@ class _HardRecovery:
         check_signature(
             last.header, log.header, log.path, JetErr.EXISTING_LOG_FILE_HAS_BAD_SIGNATURE
         )
-        check_chain(
-            last.header, log.header, log.path, JetErr.EXISTING_LOG_FILE_IS_NOT_CONTIGUOUS
-        )
+        check_chain(last.header, log.header, log.path, JetErr.EXISTING_LOG_FILE_IS_NOT_CONTIGUOUS)
 
     # -- databases
 
@@ -203,9 +199,7 @@ class _HardRecovery:
             )
         header = read_header(volume, path, size)
         if header.state == DbState.DIRTY_SHUTDOWN and header.bkinfo_full_cur.gen_low == 0:
-            raise JetError(
-                JetErr.RESTORE_OF_NON_BACKUP_DATABASE, f"{entry.edb} is no backup image"
-            )
+            raise JetError(JetErr.RESTORE_OF_NON_BACKUP_DATABASE, f"{entry.edb} is no backup image")
         if header.state != DbState.DIRTY_SHUTDOWN:
             raise JetError(
                 JetErr.RESTORE_OF_NON_BACKUP_DATABASE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 from eseback.formats.checksum import page_is_good
 
@@ -112,11 +113,11 @@ def _check_tree(database: Database, tree: Tree) -> Iterator[str]:
     """Keys ascend over the whole tree, leaves are linked in that order, sizes add up."""
     leaves = list(_leaves(database, database.pages.get(tree.fdp)))
     keys = [key for leaf in leaves for key in leaf.node_keys()]
-    if any(left >= right for left, right in zip(keys, keys[1:], strict=False)):
+    if any(left >= right for left, right in pairwise(keys)):
         yield f"tree {tree.fdp}: keys are out of order"
     if [key for key, _ in tree.scan()] != keys:
         yield f"tree {tree.fdp}: the links of the leaves lead elsewhere than the pointers"
-    for left, right in zip(leaves, leaves[1:], strict=False):
+    for left, right in pairwise(leaves):
         if left.next != right.pgno or right.prev != left.pgno:
             yield f"tree {tree.fdp}: leaves {left.pgno} and {right.pgno} are not linked"
     for pgno in _tree_pages(database, tree):
@@ -168,5 +169,3 @@ def _page_size(volume: Volume, path: str) -> int:
     said = int.from_bytes(file.read(236, 4), "little")
     file.close()
     return said if said in (4096, 8192) else 4096
-
-

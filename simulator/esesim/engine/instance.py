@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any
 
 from attrs import evolve
 
 from eseback.errors import JetErr
+from eseback.events import EVENTS
 from eseback.formats import names
 from eseback.formats.chkfile import Checkpoint
 from eseback.formats.dbheader import DbState
@@ -21,7 +23,7 @@ from .create import create_database_files
 from .database import Database
 from .errors import JetError
 from .event import Event, EventSink
-from .log import SECTOR, Clock, LogFiles, LogStream, lsn_of, position_of
+from .log import SECTOR, Clock, LogFiles, LogStream, position_of
 from .logrecord import LogType, mark
 from .transaction import Transaction, TransactionTable
 
@@ -153,7 +155,7 @@ class Instance:
         """Attach a clean database. Raises -505 -544 -550 -1203 -1206 -1222 -1805 and +1007."""
         self._check_no_backup()
         if self.find(edb) is not None:
-            raise JetError(JetErr.DATABASE_ATTACHED, f"{edb} is attached already")
+            raise JetError(JetErr.WRN_DATABASE_ATTACHED, f"{edb} is attached already")
         if not self.volume.exists(self.config.resolve(edb)):
             raise JetError(JetErr.FILE_NOT_FOUND, f"there is no {edb}")
         database = self.open_database(self._free_dbid(), edb, stm)
@@ -230,7 +232,9 @@ class Instance:
             image = header.bkinfo_full_cur.gen_low != 0 and header.bkinfo_full_cur.gen_high == 0
             database.close()
             raise JetError(
-                JetErr.SOFT_RECOVERY_ON_BACKUP_DATABASE if image else JetErr.DATABASE_DIRTY_SHUTDOWN,
+                JetErr.SOFT_RECOVERY_ON_BACKUP_DATABASE
+                if image
+                else JetErr.DATABASE_DIRTY_SHUTDOWN,
                 f"{database.edb} "
                 + ("is a backup image: recover it first" if image else "was not shut down cleanly"),
             )
@@ -287,7 +291,7 @@ class Instance:
             database.write_header(gen_min_required=max(oldest >> 32, attached))
         self.write_checkpoint(position_of(oldest))
 
-    def write_checkpoint(self, position: LgPos, **changes: object) -> None:
+    def write_checkpoint(self, position: LgPos, **changes: Any) -> None:
         """Write the checkpoint file: two copies, one after the other."""
         self.checkpoint = evolve(
             self.checkpoint, lgpos_checkpoint=position, attachments=self.attachments(), **changes
@@ -332,10 +336,11 @@ class Instance:
         for database in self.databases.values():
             database.write_header(gen_max_required=generation)
 
-    def event(self, number: int, text: str) -> None:
-        """Write to the event log."""
-        if self._events is not None:
-            self._events(Event(number, "ESE", self.config.name, text, self.clock.now()))
-
-
-__all__ = ["Instance", "lsn_of"]
+    def event(self, number: int, **values: object) -> None:
+        """Write to the event log; ``values`` fill the row's text."""
+        if self._events is None:
+            return
+        row = EVENTS[number]
+        used = {name: values[name] for name in row.fields}
+        text = row.render(**used)
+        self._events(Event(number, row.source, self.config.name, text, self.clock.now(), used))

@@ -72,9 +72,7 @@ def check_chain(previous: LogHeader, following: LogHeader, path: str, error: Jet
         )
 
 
-def check_signature(
-    expected: LogHeader, found: LogHeader, path: str, error: JetErr
-) -> None:
+def check_signature(expected: LogHeader, found: LogHeader, path: str, error: JetErr) -> None:
     """Both belong to the same stream; else ``error``."""
     if expected.sign_log != found.sign_log:
         raise JetError(error, f"{path} has the signature of another log stream")

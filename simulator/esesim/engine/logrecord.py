@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from itertools import accumulate, pairwise
 from typing import Final
 
-from .page import Page, node_key
+from .page import Page
 
 # ASSUMED(log-record-bodies): the bodies of log records are esesim's own; only headers, framing and
 # type numbers follow ESE.
@@ -30,7 +31,9 @@ REPLACE_OLD: Final = struct.Struct("<H")
 STREAM_WRITE: Final = struct.Struct("<BBHII")  # + page number in the streaming file
 MACRO: Final = struct.Struct("<BBHIQH")  # + dbtime after, number of page groups
 GROUP: Final = struct.Struct("<BIQ")  # kind, pgno, dbtime before
-IMAGE: Final = struct.Struct("<IIIIHH")  # objid, flags, prev, next, nodes, length of external header
+IMAGE: Final = struct.Struct(
+    "<IIIIHH"
+)  # objid, flags, prev, next, nodes, length of external header
 LENGTH: Final = struct.Struct("<H")
 COMPENSATION: Final = 0x80
 RECORD_SIZE_MAX: Final = 0xFFFF
@@ -96,9 +99,7 @@ def operation(
 ) -> bytes:
     """A row operation; for REPLACE ``body`` is made by :func:`replace_body`."""
     return (
-        OPERATION.pack(
-            kind, dbid, OPERATION.size + len(body), tx, pgno, fdp, before, after, place
-        )
+        OPERATION.pack(kind, dbid, OPERATION.size + len(body), tx, pgno, fdp, before, after, place)
         + body
     )
 
@@ -116,40 +117,46 @@ def split_replace_body(body: bytes) -> tuple[bytes, bytes]:
 
 def stream_write(dbid: int, tx: int, pgno: int, data: bytes) -> bytes:
     """A page written to the streaming file."""
-    return STREAM_WRITE.pack(
-        LogType.STREAM_WRITE, dbid, STREAM_WRITE.size + len(data), tx, pgno
-    ) + data
+    return (
+        STREAM_WRITE.pack(LogType.STREAM_WRITE, dbid, STREAM_WRITE.size + len(data), tx, pgno)
+        + data
+    )
 
 
 def pack_image(page: Page) -> bytes:
     """A whole page, for the record that (re)makes it."""
-    parts = [
-        IMAGE.pack(
-            page.objid, page.flags, page.prev, page.next, len(page.nodes), len(page.external)
-        ),
-        page.external,
-    ]
-    for node in page.nodes:
-        parts.append(LENGTH.pack(len(node)))
-        parts.append(node)
-    return b"".join(parts)
+    nodes = page.nodes
+    count = len(nodes)
+    head = IMAGE.pack(page.objid, page.flags, page.prev, page.next, count, len(page.external))
+    sizes = struct.pack(f"<{count}H", *map(len, nodes))
+    return b"".join((head, sizes, page.external, *nodes))
 
 
 def unpack_image(data: bytes, pgno: int, dbtime: int) -> Page:
     """The page that :func:`pack_image` wrote down."""
-    objid, flags, prev, next_, count, size = IMAGE.unpack_from(data)
-    offset = IMAGE.size
-    external = data[offset : offset + size]
-    offset += size
-    nodes = []
-    for _ in range(count):
-        (size,) = LENGTH.unpack_from(data, offset)
-        offset += 2
-        nodes.append(data[offset : offset + size])
-        offset += size
+    objid, flags, prev, next_, count, external = IMAGE.unpack_from(data)
+    sizes = struct.unpack_from(f"<{count}H", data, IMAGE.size)
+    start = IMAGE.size + 2 * count
+    bounds = list(accumulate((external, *sizes), initial=start))
+    cells = [data[begin:end] for begin, end in pairwise(bounds)]
     return Page(
-        pgno, objid, flags, external=external, nodes=nodes, prev=prev, next=next_, dbtime=dbtime
+        pgno,
+        objid,
+        flags,
+        external=cells[0],
+        nodes=cells[1:],
+        prev=prev,
+        next=next_,
+        dbtime=dbtime,
+        used=bounds[-1] - start + 4 * (count + 1),
     )
+
+
+# Plain numbers: comparing bytes with enum members costs more than the step itself.
+_STEP_INSERT, _STEP_DELETE, _STEP_LINK = int(PageOp.INSERT), int(PageOp.DELETE), int(PageOp.LINK)
+_STEPS_WITH_NODE: Final = (_STEP_INSERT, int(PageOp.REPLACE))
+_PLACE_SIZE: Final = struct.Struct("<HH")
+_LINKS: Final = struct.Struct("<II")
 
 
 class MacroBuilder:
@@ -216,29 +223,24 @@ def run_steps(page: Page, count: int, data: bytes) -> None:
     nodes = page.nodes
     for _ in range(count):
         step = data[offset]
-        if step in (PageOp.INSERT, PageOp.REPLACE):
-            place, size = struct.unpack_from("<HH", data, offset + 1)
+        if step in _STEPS_WITH_NODE:
+            place, size = _PLACE_SIZE.unpack_from(data, offset + 1)
             offset += 5
             node = data[offset : offset + size]
             offset += size
-            if step == PageOp.INSERT:
+            if step == _STEP_INSERT:
                 nodes.insert(place, node)
                 page.used += size + 4
             else:
                 page.used += size - len(nodes[place])
                 nodes[place] = node
-        elif step == PageOp.LINK:
-            page.prev, page.next = struct.unpack_from("<II", data, offset + 1)
+        elif step == _STEP_LINK:
+            page.prev, page.next = _LINKS.unpack_from(data, offset + 1)
             offset += 9
         else:
             (place,) = LENGTH.unpack_from(data, offset + 1)
             offset += 3
-            end = place + 1 if step == PageOp.DELETE else len(nodes)
-            page.used -= sum(len(node) + 4 for node in nodes[place:end])
-            del nodes[place:end]
+            gone = nodes[place : place + 1 if step == _STEP_DELETE else len(nodes)]
+            page.used -= sum(map(len, gone)) + 4 * len(gone)
+            del nodes[place : place + len(gone)]
     page.keys = None
-
-
-def describe_key(node: bytes) -> str:
-    """The key of a node for an error message."""
-    return node_key(node).hex()

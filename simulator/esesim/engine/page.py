@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntFlag
+from itertools import accumulate
 from typing import Final
 
 from eseback.formats.checksum import seal_page
@@ -22,6 +23,8 @@ TAG_SIZE: Final = 4
 _HEADER = struct.Struct("<IIqIIIHHHHI")
 _KEY_LENGTH = struct.Struct("<H")
 _IB_MASK: Final = 0x1FFF
+# As a plain number: arithmetic on flags of an enum costs microseconds.
+_NEW_CHECKSUM: Final = 0x2000
 
 
 class PageFlag(IntFlag):
@@ -88,6 +91,7 @@ class Page:
         prev: int = 0,
         next: int = 0,
         dbtime: int = 0,
+        used: int | None = None,
     ) -> None:
         self.pgno = pgno
         self.objid = objid
@@ -97,9 +101,10 @@ class Page:
         self.dbtime = dbtime
         self.external = external
         self.nodes: list[bytes] = [] if nodes is None else nodes
-        self.used = (
-            len(external) + TAG_SIZE + sum(map(len, self.nodes)) + TAG_SIZE * len(self.nodes)
-        )
+        if used is None:
+            cells = len(self.nodes) + 1
+            used = len(external) + sum(map(len, self.nodes)) + TAG_SIZE * cells
+        self.used = used
         # Keys of the nodes, made when a search first needs them; None after a change that
         # bypassed them (redo needs no keys).
         self.keys: list[bytes] | None = None
@@ -120,20 +125,16 @@ class Page:
 
     def to_bytes(self, page_size: int, *, ecc: bool) -> bytearray:
         """The page as it stands in the file, checksum included."""
-        nodes = self.nodes
-        cells = [self.external, *nodes]
+        cells = [self.external, *self.nodes]
         count = len(cells)
+        sizes = list(map(len, cells))
+        offsets = list(accumulate(sizes, initial=0))
+        # Tag 0 is the last four bytes of the page: sizes and offsets interleaved, last cell first.
         tags = [0] * (2 * count)
-        offset = 0
-        position = 2 * count
-        for cell in cells:
-            position -= 2
-            size = len(cell)
-            tags[position] = size
-            tags[position + 1] = offset
-            offset += size
+        tags[0::2] = sizes[::-1]
+        tags[1::2] = offsets[-2::-1]
         free = page_size - HEADER_SIZE - self.used
-        flags = self.flags | PageFlag.NEW_CHECKSUM if ecc else self.flags & ~0x2000
+        flags = self.flags & ~_NEW_CHECKSUM | (_NEW_CHECKSUM if ecc else 0)
         page = bytearray(
             b"".join(
                 (
@@ -146,7 +147,7 @@ class Page:
                         self.objid,
                         free,
                         0,
-                        offset,
+                        offsets[-1],
                         count,
                         flags,
                     ),
@@ -162,21 +163,23 @@ class Page:
     @classmethod
     def from_bytes(cls, data: bytes, pgno: int) -> Page:
         """Decode a page whose checksum has been verified; ``data`` is one whole page."""
-        _, _, dbtime, prev, next_, objid, _, _, _, count, flags = _HEADER.unpack_from(data)
+        _, _, dbtime, prev, next_, objid, free, _, _, count, flags = _HEADER.unpack_from(data)
         if count == 0:
             return cls(pgno, objid, 0, dbtime=dbtime)
-        tags = struct.unpack_from(f"<{2 * count}H", data, len(data) - TAG_SIZE * count)
-        cells = []
-        for position in range(2 * count - 2, -2, -2):
-            start = HEADER_SIZE + (tags[position + 1] & _IB_MASK)
-            cells.append(data[start : start + (tags[position] & _IB_MASK)])
+        size = len(data)
+        tags = struct.unpack_from(f"<{2 * count}H", data, size - TAG_SIZE * count)
+        cells = [
+            data[HEADER_SIZE + (ib & _IB_MASK) : HEADER_SIZE + (ib & _IB_MASK) + cb]
+            for cb, ib in zip(tags[-2::-2], tags[::-2], strict=True)
+        ]
         return cls(
             pgno,
             objid,
-            flags & ~PageFlag.NEW_CHECKSUM,
+            flags & ~_NEW_CHECKSUM,
             external=cells[0],
             nodes=cells[1:],
             prev=prev,
             next=next_,
             dbtime=dbtime,
+            used=size - HEADER_SIZE - free,
         )

@@ -1,13 +1,13 @@
 """The pages of one database file: cache, lazy flush, verification.
 
 Changes are made on cached pages and reach the file later, so the file lags behind the log; that lag
-is what makes an online backup fuzzy. A page that this process sealed and wrote, or once verified, is
-known good until a fault touches the file.
+is what makes an online backup fuzzy. A page that this process sealed and wrote, or once verified,
+is known good until a fault touches the file.
 
 ESE leaves torn page writes to the disk. A simulated crash tears them on purpose, so each batch of
 pages goes to a side file first.
-# ASSUMED(torn-page-side-file): pages are written to a side file in the system folder before they are
-# written in place, so that a page torn by a crash can be put back before redo.
+# ASSUMED(torn-page-side-file): pages are written to a side file in the system folder before they
+# are written in place, so that a page torn by a crash can be put back before redo.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Final
 
 from eseback.errors import JetErr
-from eseback.formats.checksum import page_is_good, first_bad_pgno
+from eseback.formats.checksum import first_bad_pgno, page_is_good
 
 from ..volume import Volume
 from .errors import JetError

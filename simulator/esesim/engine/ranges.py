@@ -7,14 +7,11 @@ delete range from the checkpoint when the logs are listed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from attrs import frozen
 
-from eseback.errors import JetErr
 from eseback.formats.dbheader import DatabaseHeader
-
-from .errors import JetError
 
 
 @frozen
@@ -68,15 +65,12 @@ def compute_ranges(
     )
 
 
-def check_chain_unbroken(
-    oldest: int, databases: Sequence[tuple[str, DatabaseHeader]]
-) -> tuple[int, JetError] | None:
-    """For logs only: the first generation that is missing since the last backup, if one is."""
+def first_missing(
+    oldest: int, databases: Iterable[tuple[str, DatabaseHeader]]
+) -> tuple[int, str] | None:
+    """For logs only: a generation gone since a database was last backed up, and the database."""
     for edb, header in databases:
         needed = backed_up_to(header) + 1
         if oldest > needed:
-            return needed, JetError(
-                JetErr.MISSING_FILE_TO_BACKUP,
-                f"{edb} was backed up to generation {needed - 1}, but the oldest log is {oldest}",
-            )
+            return needed, edb
     return None

@@ -7,7 +7,7 @@ functions.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
@@ -16,6 +16,7 @@ from eseback.formats.chkfile import Checkpoint
 from eseback.formats.dbheader import DbState
 from eseback.formats.errors import FormatError
 from eseback.formats.fields import LogTime
+from eseback.formats.logblock import LogEnd
 from eseback.formats.logheader import LogHeader
 
 from .attach import AttachRecord
@@ -52,7 +53,7 @@ class _SoftRecovery:
         instance = self._instance
         finish_roll(instance)
         self._read_checkpoint()
-        instance.event(300, f"recovery of {instance.config.name} starts")
+        instance.event(300)
         last = self._redo()
         self._check_complete(last.generation)
         open_log_at_end(instance, last)
@@ -60,7 +61,7 @@ class _SoftRecovery:
         undo_and_close(instance, self._replay)
         instance.log.append(mark(LogType.RECOVERY_QUIT))
         instance.log.flush()
-        instance.event(302, f"recovery of {instance.config.name} is done")
+        instance.event(302)
         return self._replay.last_transaction
 
     def _read_checkpoint(self) -> None:
@@ -103,15 +104,21 @@ class _SoftRecovery:
             path = files.closed(generation)
             if not volume.exists(path):
                 raise JetError(
-                    JetErr.MISSING_PREVIOUS_LOG_FILE if previous is None else JetErr.MISSING_LOG_FILE,
+                    JetErr.MISSING_PREVIOUS_LOG_FILE
+                    if previous is None
+                    else JetErr.MISSING_LOG_FILE,
                     f"{path} is missing between the checkpoint and {files.current}",
                 )
             log = read_log(volume, path)
             if not log.ended:
-                raise JetError(JetErr.LOG_FILE_CORRUPT, f"{path}: {log.reason}")
+                raise JetError(JetErr.LOG_FILE_CORRUPT, f"{path}: {log.reason.value}")
             self._redo_file(log, previous)
             previous = log
             generation += 1
+        if current.reason is LogEnd.CORRUPT:
+            raise JetError(
+                JetErr.LOG_FILE_CORRUPT, f"{current.path}: damage before its last good block"
+            )
         self._redo_file(current, previous)
         return current
 
@@ -130,6 +137,7 @@ class _SoftRecovery:
             check_signature(previous.header, log.header, log.path, JetErr.BAD_LOG_SIGNATURE)
             check_chain(previous.header, log.header, log.path, JetErr.INVALID_LOG_SEQUENCE)
         redo_log(self._replay, log)
+        self._instance.event(301, file=log.path)
 
     def _attach_record(self, dbid: int, body: bytes, lsn: int) -> None:
         self._attach(dbid, AttachRecord.unpack(body), lsn)
@@ -205,9 +213,7 @@ def finish_roll(instance: Instance) -> None:
     if volume.exists(files.prepared):
         previous = read_log(volume, files.closed(closed[-1]))
         following = read_log(volume, files.prepared)
-        check_chain(
-            previous.header, following.header, files.prepared, JetErr.INVALID_LOG_SEQUENCE
-        )
+        check_chain(previous.header, following.header, files.prepared, JetErr.INVALID_LOG_SEQUENCE)
         volume.rename(files.prepared, files.current)
         volume.sync_directory(files.directory)
         return
@@ -292,7 +298,7 @@ def start_log(instance: Instance, previous: LogHeader) -> None:
     instance.rolled(header.generation)
 
 
-def undo_and_close(instance: Instance, replay: Replay, **changes: object) -> None:
+def undo_and_close(instance: Instance, replay: Replay, **changes: Any) -> None:
     """Undo what is open, write everything, leave the databases clean and closed."""
     for target in replay.targets.values():
         target.database.log = instance.log

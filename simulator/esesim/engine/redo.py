@@ -1,8 +1,8 @@
 """Applying a macro record to the pages of a database.
 
-The same code runs when the change is made and when it is redone, so that both end in the same bytes.
-Redo is conditional per page: the page's dbtime says whether it has the change already (ESE source
-_log/logredo.cxx, the redo condition).
+The same code runs when the change is made and when it is redone, so that both end in the same
+bytes. Redo is conditional per page: the page's dbtime says whether it has the change already (ESE
+source _log/logredo.cxx, the redo condition).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .logrecord import GROUP, LENGTH, MACRO, GroupKind, run_steps, unpack_image
 from .page import Page
 from .pagefile import PageFile
 
+_OPERATIONS, _IMAGE = int(GroupKind.OPERATIONS), int(GroupKind.IMAGE)
 _STEPS = struct.Struct("<BH")
 
 
@@ -29,7 +30,7 @@ def apply_macro(file: PageFile, record: bytes, lsn: int) -> None:
     for _ in range(groups):
         kind, pgno, before = GROUP.unpack_from(record, offset)
         offset += GROUP.size
-        if kind == GroupKind.OPERATIONS:
+        if kind == _OPERATIONS:
             count, size = _STEPS.unpack_from(record, offset)
             offset += _STEPS.size
             page = file.get(pgno)
@@ -38,7 +39,7 @@ def apply_macro(file: PageFile, record: bytes, lsn: int) -> None:
                 page.dbtime = after
                 file.touch(page, lsn)
             offset += size
-        elif kind == GroupKind.IMAGE:
+        elif kind == _IMAGE:
             (size,) = LENGTH.unpack_from(record, offset)
             offset += 2
             if file.get(pgno).dbtime < after:

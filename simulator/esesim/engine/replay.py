@@ -1,8 +1,8 @@
 """Redo and undo: replaying log records onto databases.
 
 Redo repeats *all* records, also of transactions that never committed: leaving some out would break
-the chain of dbtimes. Undo takes the losers back, by key, after the last log of all; never at the end
-of a backup set, because a later set may hold the commit (ESE source _log/logredo.cxx).
+the chain of dbtimes. Undo takes the losers back, by key, after the last log of all; never at the
+end of a backup set, because a later set may hold the commit (ESE source _log/logredo.cxx).
 """
 
 from __future__ import annotations
@@ -31,11 +31,17 @@ from .page import Page
 from .redo import apply_macro, dbtime_mismatch
 from .transaction import Undo
 
+# Plain numbers: comparing a byte with an enum member costs more than redoing a row.
 _INSERT, _REPLACE, _DELETE = int(LogType.INSERT), int(LogType.REPLACE), int(LogType.DELETE)
+_ROW_KINDS = frozenset((_INSERT, _REPLACE, _DELETE))
+_BEGIN, _END, _MACRO = int(LogType.BEGIN), int(LogType.END), int(LogType.MACRO)
+_TRANSACTION_ENDS = frozenset((int(LogType.COMMIT), int(LogType.ROLLBACK)))
+_ATTACH, _DETACH = int(LogType.ATTACH_DB), int(LogType.DETACH_DB)
+_STREAM_WRITE = int(LogType.STREAM_WRITE)
 _OPERATION_SIZE = OPERATION.size
 _BODY_OFFSET = OPERATION.size + REPLACE_OLD.size
 # Pages that may wait before a batch is written, so that a replay needs bounded memory.
-_DIRTY_MAX = 4096
+_DIRTY_MAX = 8192
 
 
 @define
@@ -97,7 +103,7 @@ class Replay:
                 )
             records += 1
             row_kind = kind & 0x7F
-            if row_kind in (_INSERT, _REPLACE, _DELETE):
+            if row_kind in _ROW_KINDS:
                 target = targets.get(data[offset + 1])
                 if target is not None:
                     _, _, _, tx, pgno, _, before, after, place = unpack(data, offset)
@@ -132,7 +138,7 @@ class Replay:
                             open_[tx].append((data, offset, base + offset))
                         elif open_[tx]:
                             open_[tx].pop()
-            elif kind == LogType.END:
+            elif kind == _END:
                 counts.records += records
                 counts.applied += applied
                 return True
@@ -146,42 +152,45 @@ class Replay:
     def _redo_other(self, kind: int, data: bytes, offset: int, size: int, base: int) -> None:
         tx = int.from_bytes(data[offset + 4 : offset + 8], "little")
         dbid = data[offset + 1]
-        if kind == LogType.BEGIN:
-            self.open[tx] = []
-            self.last_transaction = max(self.last_transaction, tx)
-        elif kind in (LogType.COMMIT, LogType.ROLLBACK):
-            self.open.pop(tx, None)
-        elif kind == LogType.ATTACH_DB:
-            self._attach(dbid, data[offset + 8 : offset + size], base + offset)
-        elif kind == LogType.DETACH_DB:
-            self._detach(dbid)
-        elif kind == LogType.MACRO:
+        if kind == _MACRO:
             target = self.targets.get(dbid)
             if target is not None:
                 record = data[offset : offset + size]
                 apply_macro(target.database.pages, record, base + offset)
                 target.database.dbtime = int.from_bytes(record[8:16], "little")
-        elif kind == LogType.STREAM_WRITE:
+        elif kind == _BEGIN:
+            self.open[tx] = []
+            self.last_transaction = max(self.last_transaction, tx)
+        elif kind in _TRANSACTION_ENDS:
+            self.open.pop(tx, None)
+        elif kind == _STREAM_WRITE:
             target = self.targets.get(dbid)
             if target is not None and target.streaming is not None:
                 page_size = target.database.page_size
                 *_, pgno = STREAM_WRITE.unpack_from(data, offset)
                 body = data[offset + STREAM_WRITE.size : offset + size].ljust(page_size, b"\0")
                 target.streaming.write((pgno + 1) * page_size, body)
+        elif kind == _ATTACH:
+            self._attach(dbid, data[offset + 8 : offset + size], base + offset)
+        elif kind == _DETACH:
+            self._detach(dbid)
 
     def write_back(self, *, everything: bool = False) -> None:
         """Write pages of the targets: all, or so many that memory stays bounded."""
         for target in self.targets.values():
             pages = target.database.pages
-            if everything or len(pages.dirty) > _DIRTY_MAX:
+            excess = len(pages.dirty) - _DIRTY_MAX
+            if everything or excess > 0:
                 if target.streaming is not None:
                     target.streaming.sync()
-                pages.flush()
+                pages.flush(None if everything else excess + _DIRTY_MAX // 4)
             pages.trim_cache()
 
     def undo(self, log: LogStream) -> None:
         """Take back what open transactions did, newest first, and log that."""
-        losers = [(lsn, tx, data, offset) for tx, ops in self.open.items() for data, offset, lsn in ops]
+        losers = [
+            (lsn, tx, data, offset) for tx, ops in self.open.items() for data, offset, lsn in ops
+        ]
         for _, tx, data, offset in sorted(losers, key=lambda loser: loser[0], reverse=True):
             self._undo_one(tx, data, offset)
             self.counts.undone_operations += 1
@@ -200,4 +209,3 @@ class Replay:
             return
         tree = target.database.tree_at(fdp)
         Undo(LogType(kind), tree, node).run(tx)
-

@@ -1,8 +1,8 @@
 """Space of a database: which pages belong to which tree, and which of them are free.
 
 Every tree has an owned-extents tree at pgnoFDP + 1 and an available-extents tree at pgnoFDP + 2
-(libesedb format document, space trees): key = big-endian last page of the extent, data = page count.
-Trees get extents from the root of the database (pages 1 to 3), which grows with the file.
+(libesedb format document, space trees): key = big-endian last page of the extent, data = page
+count. Trees get extents from the root of the database (pages 1 to 3), which grows with the file.
 """
 
 from __future__ import annotations

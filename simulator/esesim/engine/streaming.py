@@ -1,10 +1,10 @@
 """The streaming file (.stm) of a database: raw message bodies in 4 KiB pages.
 
 The file's pages carry no checksum of their own. Two trees in the .edb describe them (ESE calls the
-concept SLV; page flags 0x100 and 0x200): the *avail* tree holds the extents the file has, the *owner
-map* holds an entry for every page in use, with the checksum of its contents. A page not in the map is
-free. Both are logged like any other rows, the contents as records of their own, so recovery can
-rebuild a stale .stm and a damaged one is found.
+concept SLV; page flags 0x100 and 0x200): the *avail* tree holds the extents the file has, the
+*owner map* holds an entry for every page in use, with the checksum of its contents. A page not in
+the map is free. Both are logged like any other rows, the contents as records of their own, so
+recovery can rebuild a stale .stm and a damaged one is found.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class StreamingFile:
 
     def free(self, database: Database, tx: Transaction, runs: bytes) -> None:
         """Give the pages of a row's stream back; they are reused only after the commit."""
+        self._free_pages()
         pages = list(_run_pages(runs))
         for pgno in pages:
             tx.delete(database, self._map, _KEY.pack(pgno))
@@ -157,14 +158,18 @@ class StreamingFile:
         self.file.close()
 
     def _take_free(self, database: Database) -> int:
+        if not self._free_pages():
+            self._grow(database)
+        return self._free_pages().pop()
+
+    def _free_pages(self) -> list[int]:
+        """Free pages, the lowest last. Looked up once, before anything is freed: a page that an
+        open transaction has freed belongs to its row again after a rollback.
+        """
         if self._free is None:
             used = {pgno for pgno, _ in self.used_pages()}
-            self._free = sorted(
-                (pgno for pgno in self._owned() if pgno not in used), reverse=True
-            )
-        if not self._free:
-            self._grow(database)
-        return self._free.pop()
+            self._free = sorted((pgno for pgno in self._owned() if pgno not in used), reverse=True)
+        return self._free
 
     def _owned(self) -> Iterator[int]:
         for key, data in self._avail.scan():
@@ -188,9 +193,8 @@ class StreamingFile:
             self.file.resize(size)
 
     def _release(self, pages: list[int]) -> None:
-        if self._free is not None:
-            # Descending, so that pop() takes the lowest.
-            self._free = sorted(set(self._free).union(pages), reverse=True)
+        # Descending, so that pop() takes the lowest.
+        self._free = sorted({*self._free_pages(), *pages}, reverse=True)
 
 
 def _run_pages(runs: bytes) -> Iterator[int]:

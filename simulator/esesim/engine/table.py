@@ -133,13 +133,20 @@ class Table:
     def _store_long(self, tx: Transaction, data: bytes) -> int:
         tree = self.long_values
         assert tree is not None, "a table with tagged columns has a long-value tree"
+        lid = self._take_lid(tree)
+        for key, node in long_value_nodes(lid, data, self._db.page_size):
+            tx.insert(self._db, tree, key, node)
+        return lid
+
+    def _take_lid(self, tree: Tree, count: int = 1) -> int:
+        """The next long-value number. It is looked up once, before anything is deleted: a number
+        that an open transaction has freed may come back with its rollback.
+        """
         if self._next_lid is None:
             last = tree.last_key()
             self._next_lid = 1 if last is None else int.from_bytes(last[:4], "big") + 1
         lid = self._next_lid
-        self._next_lid += 1
-        for key, node in long_value_nodes(lid, data, self._db.page_size):
-            tx.insert(self._db, tree, key, node)
+        self._next_lid += count
         return lid
 
     def _drop_long(self, tx: Transaction, stored: Row) -> None:
@@ -151,6 +158,7 @@ class Table:
             if isinstance(value, SeparatedValue):
                 tree = self.long_values
                 assert tree is not None, "a separated value lies in the long-value tree"
+                self._take_lid(tree, 0)
                 root = tree.find(long_value_key(value.lid))
                 assert root is not None, "a row's long value exists as long as the row"
                 size = long_value_size(root)
