@@ -9,6 +9,7 @@ when the log rolls, commits and rollbacks.
 from __future__ import annotations
 
 import random
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _OPEN_MAX: Final = 4
 _POPULATE_BATCH: Final = 20
+_PURGE_ROWS: Final = 12
 _FILETIME_1970: Final = 116_444_736_000_000_000
 _VOCABULARY: Final = """
     quarterly minutes budget Re: Fwd: delivery Größe café meeting agenda review draft invoice
@@ -152,12 +154,14 @@ class Workload:
     def _operate(self, work: _Work) -> None:
         choice = self._rng.random()
         try:
-            if choice < 0.45:
+            if choice < 0.55:
                 self._insert(work)
-            elif choice < 0.75:
+            elif choice < 0.8:
                 self._update(work)
-            elif choice < 0.97:
+            elif choice < 0.93:
                 self._delete(work)
+            elif choice < 0.97:
+                self._purge(work)
             else:
                 self._rename_folder(work)
         except (WriteConflictError, RecordNotFoundError, KeyDuplicateError):
@@ -215,6 +219,17 @@ class Workload:
         key = table.key({"Id": self._rng.choice(ids)})
         table.delete(work.transaction, key)
         work.changes.append(Change("Msg", key, None))
+
+    def _purge(self, work: _Work) -> None:
+        """Delete a run of neighbours: whole leaves become empty and are used again elsewhere."""
+        ids = self._store(work.database.edb).ids
+        if len(ids) < self._spec.messages // 2 + _PURGE_ROWS:
+            return
+        table = work.database.tables["Msg"]
+        start = table.key({"Id": self._rng.choice(ids)})
+        for key, _ in list(islice(table.primary.scan(start), _PURGE_ROWS)):
+            table.delete(work.transaction, key)
+            work.changes.append(Change("Msg", key, None))
 
     def _rename_folder(self, work: _Work) -> None:
         number = self._rng.randrange(1, self._spec.folders + 1)

@@ -57,6 +57,9 @@ def create_database_files(instance: Instance, edb: str, stm: str | None) -> None
     for name in (edb, stm):
         if name is not None:
             volume.make_directory(config.resolve(name).rpartition("/")[0])
+    # The .edb's header comes last: it makes the pair a database.
+    if stm is not None:
+        _create_streaming_file(instance, stm, header)
     file = volume.create(path, (initial.last_pgno + 2) * size)
     for page in initial.pages:
         image = page.to_bytes(size, ecc=config.revision >= ECC_REVISION)
@@ -64,8 +67,6 @@ def create_database_files(instance: Instance, edb: str, stm: str | None) -> None
     file.sync()
     file.close()
     write_header(volume, path, header, size)
-    if stm is not None:
-        _create_streaming_file(instance, stm, header)
     volume.sync_directory(path.rpartition("/")[0])
 
 

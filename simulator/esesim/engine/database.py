@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from eseback.errors import JetErr
-from eseback.formats.dbheader import DatabaseHeader, DbState
+from eseback.formats.dbheader import DatabaseHeader, DbFlag, DbState
 from eseback.formats.errors import FormatError
 from eseback.formats.fields import NO_POSITION, NO_TIME, LogTime, Signature
 
@@ -57,6 +57,18 @@ def write_header(volume: Volume, path: str, header: DatabaseHeader, page_size: i
         file.write(copy * page_size, image)
         file.sync()
     file.close()
+
+
+def streaming_file_problem(volume: Volume, database: Database) -> str | None:
+    """Why the streaming file can't be used with this database; None if it can."""
+    if not database.header.flags & DbFlag.SLV_EXISTS:
+        return None
+    if database.stm_path is None or not volume.exists(database.stm_path):
+        return f"{database.edb} has a streaming file, and it is not there"
+    header = read_header(volume, database.stm_path, database.page_size)
+    if header.sign_slv != database.header.sign_slv:
+        return f"{database.stm} is the streaming file of another database"
+    return None
 
 
 class Database:

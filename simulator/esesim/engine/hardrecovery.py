@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from attrs import evolve, frozen
 
 from eseback.errors import JetErr
-from eseback.formats.dbheader import DatabaseHeader, DbFlag, DbState
+from eseback.formats.dbheader import DatabaseHeader, DbState
 from eseback.formats.errors import FormatError
 from eseback.formats.fields import NO_BACKUP
 from eseback.formats.logheader import LogHeader
@@ -18,7 +18,7 @@ from eseback.formats.trailer import Trailer
 from ..volume import Volume
 from .attach import AttachRecord
 from .config import InstanceConfig
-from .database import Database, read_header
+from .database import Database, read_header, streaming_file_problem
 from .errors import JetError
 from .event import EventSink
 from .instance import Instance
@@ -212,7 +212,10 @@ class _HardRecovery:
         if header.bkinfo_full_cur.gen_high == 0:
             self._take_trailer(entry, path, header)
         database = instance.open_database(header.dbid, entry.edb, entry.stm)
-        self._check_streaming_file(entry, database)
+        problem = streaming_file_problem(volume, database)
+        if problem is not None:
+            database.close()
+            raise JetError(JetErr.DATABASE_STREAMING_FILE_MISMATCH, problem)
         gen_high = self._gen_high
         database.write_header(
             bkinfo_full_cur=evolve(header.bkinfo_full_cur, gen_high=gen_high),
@@ -258,22 +261,6 @@ class _HardRecovery:
         file.write(offset, bytes(size))
         file.sync()
         file.close()
-
-    def _check_streaming_file(self, entry: RestoredDatabase, database: Database) -> None:
-        if not database.header.flags & DbFlag.SLV_EXISTS:
-            return
-        volume, config = self._instance.volume, self._instance.config
-        if entry.stm is None or not volume.exists(config.resolve(entry.stm)):
-            raise JetError(
-                JetErr.DATABASE_STREAMING_FILE_MISMATCH,
-                f"{entry.edb} has a streaming file, and it is not in the set",
-            )
-        header = read_header(volume, config.resolve(entry.stm), config.page_size)
-        if header.sign_slv != database.header.sign_slv:
-            raise JetError(
-                JetErr.DATABASE_STREAMING_FILE_MISMATCH,
-                f"{entry.stm} is the streaming file of another database",
-            )
 
     def _attach_record(self, dbid: int, body: bytes, lsn: int) -> None:
         self._attach(dbid, AttachRecord.unpack(body).edb)

@@ -20,7 +20,7 @@ from ..volume import Volume
 from .attach import AttachRecord
 from .config import DATABASES_MAX, InstanceConfig
 from .create import create_database_files
-from .database import Database
+from .database import Database, streaming_file_problem
 from .errors import JetError
 from .event import Event, EventSink
 from .log import SECTOR, Clock, LogFiles, LogStream, position_of
@@ -152,7 +152,7 @@ class Instance:
         return self.attach(edb, stm)
 
     def attach(self, edb: str, stm: str | None = None) -> Database:
-        """Attach a clean database. Raises -505 -544 -550 -1203 -1206 -1222 -1805 and +1007."""
+        """Attach a clean database. Raises -505 -540 -544 -550 -1206 -1222 -1805 -1811 +1007."""
         self._check_no_backup()
         if self.find(edb) is not None:
             raise JetError(JetErr.WRN_DATABASE_ATTACHED, f"{edb} is attached already")
@@ -238,6 +238,10 @@ class Instance:
                 f"{database.edb} "
                 + ("is a backup image: recover it first" if image else "was not shut down cleanly"),
             )
+        problem = streaming_file_problem(self.volume, database)
+        if problem is not None:
+            database.close()
+            raise JetError(JetErr.DATABASE_STREAMING_FILE_MISMATCH, problem)
         for other in self.databases.values():
             if other.header.sign_db == header.sign_db:
                 database.close()
@@ -296,17 +300,23 @@ class Instance:
         self.checkpoint = evolve(
             self.checkpoint, lgpos_checkpoint=position, attachments=self.attachments(), **changes
         )
-        path = self.checkpoint_path
-        exists = self.volume.exists(path)
-        file = self.volume.open(path) if exists else self.volume.create(path)
+        path, volume = self.checkpoint_path, self.volume
         image = self.checkpoint.pack()
+        if not volume.exists(path):
+            # The first one appears whole or not at all.
+            file = volume.create(f"{path}.new")
+            file.write(0, image)
+            file.sync()
+            file.close()
+            volume.rename(f"{path}.new", path)
+            volume.sync_directory(path.rpartition("/")[0])
+            return
+        file = volume.open(path)
         half = len(image) // 2
         for copy in range(2):
             file.write(copy * half, image[copy * half : (copy + 1) * half])
             file.sync()
         file.close()
-        if not exists:
-            self.volume.sync_directory(self.config.resolve(self.config.system_path))
 
     @property
     def checkpoint_path(self) -> str:

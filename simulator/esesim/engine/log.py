@@ -125,10 +125,8 @@ class LogStream:
         attachments: Callable[[], tuple[AttachInfo, ...]],
         rolled: Callable[[int], None],
     ) -> LogStream:
-        """Start a stream (or go on behind its last closed generation) with ``Exx.log``."""
-        _prepare(files, template)
-        files.volume.rename(files.prepared, files.current)
-        files.volume.sync_directory(files.directory)
+        """Open the generation of ``template`` as ``Exx.log``; one that is there is closed first."""
+        replace_current(files, template)
         return cls(files, template, clock, attachments=attachments, rolled=rolled)
 
     @property
@@ -204,12 +202,8 @@ class LogStream:
             previous_created=old.created,
             attachments=self._attachments(),
         )
-        files = self.files
-        _prepare(files, self.header)
-        files.volume.rename(files.current, files.closed(old.generation))
-        files.volume.rename(files.prepared, files.current)
-        files.volume.sync_directory(files.directory)
-        self._file = files.volume.open(files.current)
+        replace_current(self.files, self.header)
+        self._file = self.files.volume.open(self.files.current)
         self._start_block(HEADER_BYTES)
         self._rolled(self.header.generation)
 
@@ -224,10 +218,19 @@ class LogStream:
         self._room = self._file_size - offset - logblock.BLOCK_HEADER_SIZE - _END_ROOM
 
 
-def _prepare(files: LogFiles, header: LogHeader) -> None:
-    """Write the next generation's file, complete and synced, under its temporary name."""
-    file = files.volume.create(files.prepared, header.file_sectors * SECTOR)
+def replace_current(files: LogFiles, header: LogHeader) -> None:
+    """Close ``Exx.log``, if there is one, and open the generation of ``header`` in its place.
+
+    The new file is complete and durable before anything is renamed, so that a crash between the two
+    renames leaves all that the recovery needs.
+    """
+    volume = files.volume
+    file = volume.create(files.prepared, header.file_sectors * SECTOR)
     file.write(0, header.pack())
     file.sync()
     file.close()
-    files.volume.sync_directory(files.directory)
+    volume.sync_directory(files.directory)
+    if volume.exists(files.current):
+        volume.rename(files.current, files.closed(header.generation - 1))
+    volume.rename(files.prepared, files.current)
+    volume.sync_directory(files.directory)

@@ -256,8 +256,6 @@ def open_log_at_end(instance: Instance, last: LogFile) -> None:
     size = last.header.file_sectors * 512
     if last.ended:
         # The crash came between the end mark and the renames.
-        volume.rename(files.current, files.closed(last.generation))
-        volume.sync_directory(files.directory)
         start_log(instance, last.header)
         return
     file = volume.open(files.current)

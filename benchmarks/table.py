@@ -1,0 +1,132 @@
+"""What a benchmark measured, whether it met its goal, and the table in README.md.
+
+A figure alone says little: machines differ by a factor of ten. So each benchmark runs beside a
+yardstick, a plain piece of Python or C that moves the same data, interleaved in the same process on
+the same core; the ratio of the two is what is compared from release to release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Final
+
+from attrs import asdict, frozen
+
+BEGIN: Final = "<!-- begin: written by benchmarks/run.py -->"
+END: Final = "<!-- end -->"
+
+
+class GoalKind(Enum):
+    """What a goal limits."""
+
+    SPEED_RATIO_MIN = "speed >= {} of the yardstick's"
+    TIME_RATIO_MAX = "time <= {} times the yardstick's"
+    RATE_MIN = ">= {} {}/s"
+    SECONDS_MAX = "<= {} s"
+
+
+@frozen
+class Goal:
+    """A limit that a measurement must keep; `limit` in the unit that the kind names."""
+
+    kind: GoalKind
+    limit: float
+
+
+@frozen
+class Measurement:
+    """Medians of one benchmark: seconds for `amount` units of work, by subject and yardstick."""
+
+    name: str
+    subject_seconds: float
+    yardstick: str
+    yardstick_seconds: float
+    amount: float
+    unit: str
+    goal: Goal
+
+    @property
+    def speed_ratio(self) -> float:
+        """The subject's speed as a share of the yardstick's."""
+        return self.yardstick_seconds / self.subject_seconds
+
+    @property
+    def rate(self) -> float:
+        """Units of work a second."""
+        return self.amount / self.subject_seconds
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the goal was reached."""
+        match self.goal.kind:
+            case GoalKind.SPEED_RATIO_MIN:
+                return self.speed_ratio >= self.goal.limit
+            case GoalKind.TIME_RATIO_MAX:
+                return 1 / self.speed_ratio <= self.goal.limit
+            case GoalKind.RATE_MIN:
+                return self.rate >= self.goal.limit
+            case GoalKind.SECONDS_MAX:
+                return self.subject_seconds <= self.goal.limit
+
+
+def as_extra_info(measurement: Measurement) -> dict[str, Any]:
+    """The measurement as plain data for pytest-benchmark's JSON file."""
+    info = asdict(measurement, recurse=False)
+    info["goal"] = {"kind": measurement.goal.kind.name, "limit": measurement.goal.limit}
+    return info
+
+
+def measurements_of(report: Mapping[str, Any]) -> list[Measurement]:
+    """The measurements in a JSON file that pytest-benchmark wrote, in the order they ran."""
+    return [_from_extra_info(entry["extra_info"]) for entry in report["benchmarks"]]
+
+
+def _from_extra_info(info: Mapping[str, Any]) -> Measurement:
+    goal = Goal(GoalKind[info["goal"]["kind"]], info["goal"]["limit"])
+    return Measurement(**{**info, "goal": goal})
+
+
+def render(measurements: Iterable[Measurement], conditions: str) -> str:
+    """The Markdown table; `conditions` says on what it was measured."""
+    rows: list[Sequence[str]] = [
+        ("what", "measured", "yardstick", "ratio", "goal", "met"),
+        ("---", "---:", "---:", "---:", "---", "---"),
+    ]
+    rows += [_row(measurement) for measurement in measurements]
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return f"{conditions}\n\n{table}\n"
+
+
+def _row(measurement: Measurement) -> Sequence[str]:
+    goal = measurement.goal
+    times = goal.kind is GoalKind.TIME_RATIO_MAX
+    ratio = 1 / measurement.speed_ratio if times else measurement.speed_ratio
+    yardstick = _figure(measurement, measurement.yardstick_seconds)
+    return (
+        measurement.name,
+        _figure(measurement, measurement.subject_seconds),
+        f"{measurement.yardstick}: {yardstick}",
+        f"{ratio:.3g}",
+        goal.kind.value.format(_short(goal.limit), measurement.unit),
+        "yes" if measurement.is_met else "**no**",
+    )
+
+
+def _figure(measurement: Measurement, seconds: float) -> str:
+    if measurement.unit == "s":
+        return f"{seconds * 1000:.4g} ms"
+    return f"{_short(measurement.amount / seconds)} {measurement.unit}/s"
+
+
+def _short(number: float) -> str:
+    return f"{number:.3g}" if number < 1000 else f"{round(number, 3 - len(str(int(number)))):,.0f}"
+
+
+def put_into(readme: str, table: str) -> str:
+    """README.md with the table between its markers. Raises ValueError where they are missing."""
+    head, begin, rest = readme.partition(BEGIN)
+    _old, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page lacks {BEGIN!r} ... {END!r}")
+    return f"{head}{BEGIN}\n{table}{END}{tail}"

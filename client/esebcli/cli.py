@@ -1,0 +1,229 @@
+"""The command line: ``esebcli backup | verify | show``.
+
+Exit codes: 0 done; 1 the backup failed, or a set is damaged, incomplete or can't be read; 2 the
+command can't be carried out as it was given. Errors are one line on standard error. Only click is
+imported at the start; each command imports what it needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from esebcli import __version__
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+_SETS = click.Path(path_type=Path)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The console script: run a command and exit. What is wrong with the command is one line."""
+    try:
+        code = cli.main(arguments, prog_name="esebcli", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = EXIT_USAGE
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "esebcli"
+        _complain(f"{error.format_message()} (see {command} --help)")
+        code = EXIT_USAGE
+    except click.Abort:
+        _complain("interrupted")
+        code = EXIT_FAILED
+    sys.exit(code or 0)
+
+
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        click.echo(f"esebcli {__version__}")
+        context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+def cli() -> None:
+    """Back up databases over the ESE streaming backup API, and check the backups."""
+
+
+@cli.command()
+@click.option("--server", "address", required=True, help="SCHEME:ADDRESS, e.g. inproc:demo.toml.")
+@click.option(
+    "--kind",
+    type=click.Choice(["full", "copy", "incremental", "differential"]),
+    required=True,
+    help="full and incremental let the server delete saved logs, copy and differential don't.",
+)
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    help="Storage group; may be given more than once. Default: all that run.",
+)
+@click.option("--out", type=_SETS, required=True, help="Folder of the new set: new or empty.")
+@click.option(
+    "--previous", type=_SETS, help="The set that an incremental or differential continues."
+)
+@click.option("--computer", help="Computer to back up, where the server knows several.")
+@click.option("--annotation", help="Service to back up. Default: the information store.")
+@click.option("--parallel", type=click.IntRange(1, 50), default=4, show_default=True)
+@click.option(
+    "--check",
+    type=click.Choice(["pages", "headers"]),
+    default="pages",
+    show_default=True,
+    help="How closely to look at the files before logs are deleted.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The result as JSON on standard output.")
+@click.option("--quiet", is_flag=True, help="No progress; only errors are shown.")
+def backup(
+    address: str,
+    kind: str,
+    groups: tuple[str, ...],
+    out: Path,
+    previous: Path | None,
+    computer: str | None,
+    annotation: str | None,
+    parallel: int,
+    check: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Back up storage groups into a new set."""
+    from eseback.constants import INFORMATION_STORE
+    from esebcli.contents import Depth
+    from esebcli.discovery import find_computer, find_groups
+    from esebcli.job import BackupJob, BackupRequest
+    from esebcli.manifest import Kind
+    from esebcli.progress import ProgressBars, ignore_progress
+    from esebcli.render import result_lines, result_plain
+    from esebcli.sets import refuse_unless_new
+    from esebcli.transports import open_transport
+
+    with _errors_in_one_line(), contextlib.ExitStack() as stack:
+        refuse_unless_new(out)
+        transport = stack.enter_context(contextlib.closing(open_transport(address)))
+        service = annotation or INFORMATION_STORE
+        session = transport.session()
+        server = computer or find_computer(session, service)
+        request = BackupRequest(
+            server=server,
+            groups=groups or find_groups(session, server, service),
+            kind=Kind(kind),
+            folder=out,
+            previous=previous,
+            annotation=service,
+            parallel=parallel,
+            depth=Depth(check),
+        )
+        silent = quiet or as_json
+        on_progress = ignore_progress if silent else stack.enter_context(ProgressBars())
+        result = BackupJob(transport.session, request, on_progress).run()
+    if as_json:
+        _echo_json(result_plain(result))
+    elif not quiet:
+        _echo_lines(result_lines(result))
+    if not result.ok:
+        for reason in result.reasons:
+            _complain(reason)
+        sys.exit(EXIT_FAILED)
+
+
+@cli.command()
+@click.argument("folders", metavar="DIR...", type=_SETS, nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+def verify(folders: tuple[Path, ...], as_json: bool) -> None:
+    """Check sets without a server, and say how far they can be restored together.
+
+    Give all the sets of a chain: a full or copy, and what was saved after it.
+    """
+    from esebcli.render import report_lines, report_plain
+    from esebcli.verify import verify_sets
+
+    with _errors_in_one_line():
+        report = verify_sets(_different(folders))
+    if as_json:
+        _echo_json(report_plain(report))
+    else:
+        _echo_lines(report_lines(report))
+    if not report.ok:
+        sys.exit(EXIT_FAILED)
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=_SETS)
+@click.option("--json", "as_json", is_flag=True, help="The manifest as JSON.")
+def show(folder: Path, as_json: bool) -> None:
+    """Show what a set holds; its files are not looked at."""
+    from esebcli.render import set_lines, set_plain
+    from esebcli.sets import open_set
+
+    with _errors_in_one_line():
+        opened = open_set(folder)
+    if as_json:
+        _echo_json(set_plain(opened))
+    else:
+        _echo_lines(set_lines(opened))
+
+
+@contextlib.contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    """Turn what may go wrong into a line and an exit code; anything else is a bug and is shown."""
+    from eseback.errors import EseBackupError
+    from esebcli.errors import EsebcliError, UserError
+    from esebcli.hints import explain
+
+    try:
+        yield
+    except UserError as error:
+        _complain(str(error))
+        sys.exit(EXIT_USAGE)
+    except (EsebcliError, EseBackupError, OSError) as error:
+        _complain(explain(error))
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        _complain("interrupted; the set is not complete")
+        sys.exit(EXIT_FAILED)
+
+
+def _different(folders: Iterable[Path]) -> list[Path]:
+    from esebcli.errors import UserError
+
+    given = list(folders)
+    if len({folder.resolve() for folder in given}) != len(given):
+        raise UserError("a set is named twice")
+    return given
+
+
+def _complain(text: str) -> None:
+    from esebcli.names import printable
+
+    click.echo(f"esebcli: {printable(text)}", err=True)
+
+
+def _echo_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+def _echo_json(thing: dict[str, Any]) -> None:
+    import json
+
+    click.echo(json.dumps(thing, indent=2))
+
+
+if __name__ == "__main__":
+    main()

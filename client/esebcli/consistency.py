@@ -1,0 +1,139 @@
+"""How the files of one group belong together.
+
+The rules are those that hard recovery applies (ESE source _log/logutil.cxx, backup.cxx): one stream
+of logs without a gap, each chained to the one before; each database's trailer written by the same
+backup as its header; the logs that the trailer asks for are there.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+
+from eseback.formats.dbheader import DatabaseHeader, DbFlag
+from eseback.formats.errors import FormatError
+from eseback.formats.fields import Signature
+from eseback.formats.logheader import LogHeader
+from eseback.formats.trailer import Trailer
+from esebcli.contents import FileFacts
+from esebcli.findings import Finding, Layer
+from esebcli.loglists import parse_listed_log
+from esebcli.manifest import FileKind, Kind, LogRange
+
+
+def check_group(
+    kind: Kind, files: Sequence[FileFacts]
+) -> tuple[LogRange | None, tuple[Finding, ...]]:
+    """The logs that the files hold (None without a readable one), and what is wrong.
+
+    Files whose header couldn't be read are left out: their own facts say so already.
+    """
+    findings: list[Finding] = []
+    logs = sorted(
+        ((file.name, file.log) for file in files if file.log), key=lambda log: log[1].generation
+    )
+    log_range = _log_range(logs, findings)
+    databases = [file for file in files if file.kind is FileKind.DATABASE]
+    if kind.has_databases and not databases:
+        findings.append(Finding(Layer.CHAIN, f"a {kind.value} backup without a database"))
+    if databases and not kind.has_databases:
+        findings.append(Finding(Layer.CHAIN, f"a database in a {kind.value} backup"))
+    for file in databases:
+        if file.header and file.trailer:
+            texts = _database_problems(file.header, file.trailer, log_range)
+            findings += [Finding(layer, text, file.name) for layer, text in texts]
+    findings += _streaming_findings(databases, files)
+    if log_range is not None and logs:
+        findings += _signature_findings(databases, logs[0][1].sign_log)
+    return log_range, tuple(findings)
+
+
+def chain_problem(before: LogHeader, after: LogHeader) -> str | None:
+    """Why one log does not follow another one, or None if it does."""
+    if after.sign_log != before.sign_log:
+        return "it belongs to another log stream (its signature differs)"
+    if after.generation != before.generation + 1:
+        missing = f"{before.generation + 1} to {after.generation - 1}"
+        return f"generations {missing} are missing before it"
+    if after.previous_created != before.created:
+        return f"it does not continue log {before.generation} (creation times differ)"
+    return None
+
+
+def _log_range(logs: Sequence[tuple[str, LogHeader]], findings: list[Finding]) -> LogRange | None:
+    if not logs:
+        return None
+    for (_, before), (name, after) in itertools.pairwise(logs):
+        if after.generation == before.generation:
+            problem: str | None = f"generation {after.generation} is there twice"
+        else:
+            problem = chain_problem(before, after)
+        if problem:
+            findings.append(Finding(Layer.CHAIN, problem, name))
+    bases = {named[0] for name, _ in logs if (named := parse_listed_log(name))}
+    if len(bases) != 1:
+        findings.append(
+            Finding(Layer.CHAIN, f"logs of several base names: {', '.join(sorted(bases))}")
+        )
+        return None
+    first, last = logs[0][1], logs[-1][1]
+    try:
+        signature = first.sign_log.pack().hex()
+    except FormatError as error:
+        findings.append(Finding(Layer.HEADER, f"log signature: {error.reason}", logs[0][0]))
+        return None
+    return LogRange(bases.pop(), first.generation, last.generation, signature)
+
+
+def _database_problems(
+    header: DatabaseHeader, trailer: Trailer, logs: LogRange | None
+) -> Iterable[tuple[Layer, str]]:
+    current, end = header.bkinfo_full_cur, trailer.bkinfo
+    if not current.gen_low:
+        yield Layer.HEADER, "its header is not that of a backup (no bkinfoFullCur)"
+    if (current.mark, current.time, current.gen_low) != (end.mark, end.time, end.gen_low):
+        yield Layer.TRAILER, "header and trailer are of different backups"
+    if trailer.sign_db != header.sign_db:
+        yield Layer.TRAILER, "header and trailer are of different databases"
+    if trailer.sign_log != header.sign_log:
+        yield Layer.TRAILER, "header and trailer are of different log streams"
+    if end.gen_high < end.gen_low:
+        yield Layer.TRAILER, f"it asks for logs {end.gen_low} to {end.gen_high}"
+    if logs is None:
+        return
+    first, last = f"the first one here is {logs.low}", f"the last one here is {logs.high}"
+    if end.gen_low < logs.low:
+        yield Layer.RANGE, f"it needs logs from {end.gen_low} on; {first}"
+    if end.gen_high > logs.high:
+        yield Layer.RANGE, f"it needs logs up to {end.gen_high}; {last}"
+    if header.gen_min_required and header.gen_min_required < logs.low:
+        yield Layer.RANGE, f"it requires log {header.gen_min_required}; {first}"
+
+
+def _streaming_findings(
+    databases: Sequence[FileFacts], files: Sequence[FileFacts]
+) -> Iterable[Finding]:
+    """An .edb and its .stm carry the same signature; neither is of use without the other."""
+    streaming = [file for file in files if file.kind is FileKind.STREAMING and file.header]
+    of_files = [file.header.sign_slv for file in streaming if file.header]
+    of_databases = [
+        file.header.sign_slv
+        for file in databases
+        if file.header and DbFlag.SLV_EXISTS in file.header.flags
+    ]
+    for file in streaming:
+        if file.header and file.header.sign_slv not in of_databases:
+            yield Finding(Layer.CHAIN, "it belongs to none of the databases", file.name)
+    for file in databases:
+        if (
+            file.header
+            and DbFlag.SLV_EXISTS in file.header.flags
+            and file.header.sign_slv not in of_files
+        ):
+            yield Finding(Layer.CHAIN, "its streaming file (.stm) was not saved", file.name)
+
+
+def _signature_findings(databases: Sequence[FileFacts], sign_log: Signature) -> Iterable[Finding]:
+    for file in databases:
+        if file.header and file.header.sign_log != sign_log:
+            yield Finding(Layer.CHAIN, "it belongs to another log stream", file.name)

@@ -1,0 +1,65 @@
+"""Finding the computer and the storage groups to back up, where the user named none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from eseback.api import BackupApi
+from eseback.constants import NodeType, RegisterFlags
+from eseback.errors import ConnectionLost, EseBackupError
+from eseback.structures import BackupNode
+from esebcli.context import Context
+from esebcli.errors import JobError, UserError
+
+
+def find_computer(api: BackupApi, annotation: str) -> str:
+    """The only computer of the domain on which the service is registered for backup.
+
+    Computers that don't answer are passed over: the tree names all of the domain, and most of them
+    are none of this session's business.
+
+    Raises:
+        ConnectionLost, EseBackupError: the tree can't be had.
+        UserError: there are several such computers, or none.
+    """
+    computers = list(dict.fromkeys(_computers(api.get_nodes(None))))
+    answering = [name for name in computers if _offers(api, name, annotation)]
+    if len(answering) == 1:
+        return answering[0]
+    if answering:
+        raise UserError(f"name one of these computers with --computer: {', '.join(answering)}")
+    known = ", ".join(computers) or "none"
+    raise UserError(
+        f"no computer offers backups of {annotation!r}; name one with --computer (known: {known})"
+    )
+
+
+def find_groups(api: BackupApi, server: str, annotation: str) -> tuple[str, ...]:
+    """The storage groups that run on a server, in its order.
+
+    Raises:
+        EseBackupError: a call failed.
+        JobError: none runs.
+    """
+    context = Context.prepare(api, server, annotation)
+    api.backup_end(context.handle)
+    if not context.instances:
+        raise JobError(f"no storage group of {annotation} runs on {server}")
+    return tuple(instance.instance_name for instance in context.instances)
+
+
+def _computers(node: BackupNode) -> Iterator[str]:
+    if NodeType.MACHINE in node.flags:
+        yield node.name
+    for child in node.children:
+        yield from _computers(child)
+
+
+def _offers(api: BackupApi, computer: str, annotation: str) -> bool:
+    try:
+        services = api.get_registered(computer, None, RegisterFlags.BACKUP)
+    except ConnectionLost:
+        raise
+    except EseBackupError:
+        return False
+    return any(service.annotation == annotation for service in services)

@@ -1,0 +1,124 @@
+"""This client as a system under test, for ``eseconform check --sut python:esebcli.sut:client``.
+
+The harness's own types are not imported (imports go the other way); the protocols here say what a
+task must have, and a claim has the attributes that the harness reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from attrs import frozen
+
+from eseback.api import BackupApi
+from eseback.errors import EseBackupError
+from esebcli.errors import EsebcliError, SetError
+from esebcli.hints import explain
+from esebcli.job import BackupJob, BackupRequest, JobResult
+from esebcli.manifest import Kind, State
+from esebcli.sets import open_set
+from esebcli.verify import verify_sets
+
+SUCCESS: Final = "success"
+FAILURE: Final = "failure"
+
+
+class Task(Protocol):
+    """One job. ``kind`` is one of the values of :class:`Kind` or an enumeration of them; the
+    ``earlier_sets`` are the chain to continue, oldest first."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def server(self) -> str: ...
+    @property
+    def annotation(self) -> str: ...
+    @property
+    def groups(self) -> Sequence[str]: ...
+    @property
+    def set_folder(self) -> Path: ...
+    @property
+    def earlier_sets(self) -> Sequence[Path]: ...
+
+
+@frozen
+class ClaimedFile:
+    """A file that was saved: its group, its name as the server listed it, its size in bytes, and
+    where its bytes are."""
+
+    group: str
+    name: str
+    size: int
+    path: Path
+
+
+@frozen
+class Claim:
+    """What the client says it did.
+
+    ``outcome`` is ``success`` or ``failure``; ``restorable_to`` is, per group, the last log
+    generation that the chain up to this set can be restored to; ``reason`` says why it failed.
+    """
+
+    outcome: str
+    files: tuple[ClaimedFile, ...] = ()
+    restorable_to: Mapping[str, int] | None = None
+    reason: str = ""
+
+
+def client(api: BackupApi, task: Task) -> Claim:
+    """Do one job over one session, group after group, and say what it came to."""
+    try:
+        kind = Kind(str(task.kind))
+    except ValueError:
+        return Claim(FAILURE, reason=f"this client knows no job {str(task.kind)!r}")
+    earlier = tuple(task.earlier_sets)
+    request = BackupRequest(
+        server=task.server,
+        groups=tuple(task.groups),
+        kind=kind,
+        folder=task.set_folder,
+        previous=None if kind.has_databases else _last_complete(earlier, task.groups),
+        annotation=task.annotation,
+        parallel=1,
+    )
+    try:
+        result = BackupJob(lambda: api, request).run()
+    except (EsebcliError, EseBackupError, OSError) as error:
+        return Claim(FAILURE, reason=explain(error))
+    return _claim(result, () if kind.has_databases else earlier)
+
+
+def _last_complete(sets: Sequence[Path], groups: Sequence[str]) -> Path | None:
+    """The last set that is complete for all groups: jobs in between may have failed."""
+    for folder in reversed(sets):
+        try:
+            manifest = open_set(folder).manifest
+        except SetError:
+            continue
+        found = [manifest.group(name) for name in groups]
+        if all(group is not None and group.state is State.COMPLETE for group in found):
+            return folder
+    return None
+
+
+def _claim(result: JobResult, earlier: Sequence[Path]) -> Claim:
+    report = verify_sets((*earlier, result.folder))
+    reached = {g.name: report.restorable_to(g.name) for g in result.manifest.groups}
+    return Claim(
+        outcome=SUCCESS if result.ok else FAILURE,
+        files=tuple(
+            ClaimedFile(
+                group.name,
+                file.original_name,
+                file.size,
+                result.folder / group.folder / file.name,
+            )
+            for group in result.manifest.groups
+            for file in group.files
+        ),
+        restorable_to={name: to for name, to in reached.items() if to is not None},
+        reason="; ".join(result.reasons),
+    )

@@ -1,0 +1,15 @@
+"""The cases: situations that a client is put into. Data in ``cases.toml`` and ``topologies/``."""
+
+from eseconform.cases.loading import catalogue, parse_cases, topology_of
+from eseconform.cases.model import Case, CaseCatalogue, Expectation, FaultSpec, JobSpec
+
+__all__ = [
+    "Case",
+    "CaseCatalogue",
+    "Expectation",
+    "FaultSpec",
+    "JobSpec",
+    "catalogue",
+    "parse_cases",
+    "topology_of",
+]

@@ -1,0 +1,189 @@
+"""Command line of the harness. Exit codes: see :class:`eseconform.verdicts.ExitCode`."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+import eseconform
+from eseconform.errors import HarnessError, SutUnusable, UsageError
+
+# Heavy modules are imported where they are used: `eseconform --version` must stay quick.
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(eseconform.__version__, prog_name="eseconform")
+def cli() -> None:
+    """Judge backup clients for the ESE streaming backup API against a simulated Exchange server.
+
+    \b
+    Exit codes: 0 conformant, 1 not conformant, 2 interrupted, 3 error of the harness,
+    4 wrong usage, 5 nothing ran, 6 inconclusive, 7 the client can't be used.
+    """
+
+
+@cli.command()
+@click.option(
+    "--sut", required=True, metavar="SPEC", help="The client: python:package.module:factory."
+)
+@click.option("--suite", default="default", show_default=True, help="Which cases to run.")
+@click.option(
+    "--case",
+    "patterns",
+    multiple=True,
+    metavar="ID",
+    help="Run these cases instead of a suite; may hold * and may be given more than once.",
+)
+@click.option("--seed", default=1, show_default=True, help="Seed of the simulated servers.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("report"),
+    show_default=True,
+    help="Directory for results, transcripts and reports.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
+@click.option("--keep-sets", is_flag=True, help="Leave the saved bytes in the directory.")
+def check(
+    sut: str,
+    suite: str,
+    patterns: tuple[str, ...],
+    seed: int,
+    out: Path,
+    as_json: bool,
+    keep_sets: bool,
+) -> None:
+    """Judge a client.
+
+    The client is a factory: it is called as factory(api, task), does one job on the api (every
+        call
+    of eseback.api.BackupApi) and returns a claim about it; see eseconform.task.
+    """
+    from eseconform.cases import catalogue
+    from eseconform.events import EventStream
+    from eseconform.report.junit import write_junit
+    from eseconform.report.table import console_for, print_report, progress
+    from eseconform.results import to_json, write_results
+    from eseconform.runner import Settings
+    from eseconform.suite import make_plan, run_plan
+    from eseconform.sut import load_sut
+
+    plan = make_plan(catalogue(), suite, patterns)
+    client = load_sut(sut)
+    folder = _writable(out)
+    with progress() as listener, EventStream(folder / "events.ndjson", (listener,)) as events:
+        settings = Settings(client, catalogue(), seed, folder, events, keep_sets)
+        run = run_plan(plan, settings)
+    write_results(run, folder)
+    write_junit(run, folder)
+    if as_json:
+        click.echo(to_json(run), nl=False)
+    else:
+        console = console_for()
+        print_report(run, console)
+        console.print(f"results, transcripts and junit.xml are in {folder}", soft_wrap=True)
+    sys.exit(int(run.exit_code))
+
+
+@cli.command("list")
+@click.option("--requirements", "what", flag_value="requirements", help="Name the rules instead.")
+@click.option("--zoo", "what", flag_value="zoo", help="Name the zoo's clients instead.")
+def list_(what: str | None) -> None:
+    """Name the cases, the rules, or the clients of the zoo."""
+    from eseconform.report.catalogue import case_table, requirement_table, zoo_table
+    from eseconform.report.table import console_for
+
+    makers = {"requirements": requirement_table, "zoo": zoo_table}
+    console_for().print(makers.get(what or "", case_table)())
+
+
+@cli.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Tell everything about a case or a rule, by its id."""
+    from eseconform.report.catalogue import description
+
+    click.echo(description(name))
+
+
+@cli.command()
+@click.option("--demo", is_flag=True, help="Three broken clients on the demo server only.")
+@click.option("--seed", default=1, show_default=True, help="Seed of the simulated servers.")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=None,
+    help="How many clients to run at once  [default: one for each processor].",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="Directory for the kill matrix (kill-matrix.md).",
+)
+def selftest(demo: bool, seed: int, processes: int | None, out: Path | None) -> None:
+    """Check the harness itself: are broken clients caught, and correct ones left in peace?"""
+    from eseconform.report.table import console_for
+    from eseconform.selftest import run_selftest
+
+    folder = _writable(out) if out is not None else None
+    sys.exit(
+        int(run_selftest(console_for(), demo=demo, seed=seed, processes=processes, out=folder))
+    )
+
+
+def _writable(folder: Path) -> Path:
+    """The directory, made if it is missing.
+
+    Raises:
+        UsageError: it can't be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".eseconform"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"--out {folder}: {error.strerror or error}") from None
+    return folder
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code."""
+    try:
+        cli.main(arguments, prog_name="eseconform", standalone_mode=False)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return 4
+    except UsageError as error:
+        return _failed(str(error), 4)
+    except SutUnusable as error:
+        return _failed(f"the client can't be used: {error}", 7)
+    except (click.Abort, KeyboardInterrupt):
+        return _failed("interrupted", 2)
+    except HarnessError as error:
+        return _failed(f"error of the harness: {error}", 3)
+    except Exception:
+        traceback.print_exc()
+        return _failed("error of the harness; please report the lines above", 3)
+    return 0
+
+
+def _failed(text: str, code: int) -> int:
+    click.echo(f"eseconform: {text}", err=True)
+    return code
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

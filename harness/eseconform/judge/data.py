@@ -1,0 +1,309 @@
+"""The data axis: is what the client saved restorable, to which generation, with which rows?
+
+Measured, not believed: the saved files are compared with what the server sent, then restored and
+    recovered, and the
+rows are compared with what the server's users had committed when the last log of the chain was
+closed.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from attrs import define, field, frozen
+
+from eseconform.errors import HarnessError
+from eseconform.judge.ledger import GroupBackup
+from eseconform.judge.protocol import Conversation
+from eseconform.judge.records import base_name
+from eseconform.judge.replay import (
+    Chain,
+    Restored,
+    SavedDatabase,
+    generation_of,
+    restore,
+)
+from eseconform.judge.setcheck import SetFiles, described, differences, sort_out, unlisted
+from eseconform.requirements import requirements
+from eseconform.task import JobKind
+from eseconform.verdicts import Axis, Finding, Verdict, broken
+from esesim.engine.config import InstanceConfig
+from esesim.engine.inspect import Rows
+from esesim.engine.log import Clock
+from esesim.journal import differences as row_differences
+
+NAMES_SHOWN_MAX = 3
+
+
+@frozen
+class GroupFacts:
+    """What the judge is told about a storage group of the server.
+
+    Attributes:
+        config: parameters of its engine.
+        clock: a clock for the recovery.
+        committed: rows of a database (.edb name) committed when a generation was closed.
+    """
+
+    config: InstanceConfig
+    clock: Clock
+    committed: Callable[[str, int], Rows]
+
+
+@define
+class GroupTruth:
+    """What was found out about one group in one job.
+
+    Attributes:
+        restorable_to: generation that the chain up to this job restores to, with the right rows.
+        measured: whether that was tried at all.
+        reason: why it does not restore, in words.
+        unreadable: the saved bytes can't be read from here, so nothing can be said.
+    """
+
+    restorable_to: int | None = None
+    measured: bool = False
+    reason: str = ""
+    unreadable: bool = False
+
+
+@frozen
+class DataResult:
+    """The data axis of one job: findings, and the truth by group for the honesty axis."""
+
+    findings: list[Finding]
+    truth: dict[str, GroupTruth]
+
+
+@frozen
+class JobRecord:
+    """One job, with what it left on the server's log disks.
+
+    Attributes:
+        talk: task, claim and calls.
+        deleted: closed generations that were there before the job and not after it, by group.
+        must_succeed: nothing stood in the client's way.
+    """
+
+    talk: Conversation
+    deleted: Mapping[str, frozenset[int]] = field(factory=dict)
+    must_succeed: bool = True
+
+
+def judge_data(chain: Sequence[JobRecord], groups: Mapping[str, GroupFacts]) -> DataResult:
+    """Judge the last job of a chain; the jobs before it are the sets that it continues.
+
+    Raises:
+        HarnessError: a chain that is byte for byte what the server sent does not restore.
+    """
+    return _Judge(chain, groups).run()
+
+
+class _Judge:
+    def __init__(self, chain: Sequence[JobRecord], groups: Mapping[str, GroupFacts]) -> None:
+        self._chain = chain
+        self._record = chain[-1]
+        self._talk = chain[-1].talk
+        self._groups = groups
+        self._findings: list[Finding] = []
+        self._flawed: set[str] = set()
+
+    def run(self) -> DataResult:
+        talk = self._talk
+        truth = {group: GroupTruth() for group in talk.task.groups}
+        if talk.claims_success:
+            self._nothing_unlisted()
+            for group in truth:
+                self._files(group)
+        elif self._record.must_succeed:
+            reason = talk.claim.reason if talk.claim is not None else "no claim"
+            text = f"the client gave up although nothing stood in its way: {reason or 'no reason'}"
+            self._add("ESE-BKP-DATA-005", text)
+        for group, outcome in truth.items():
+            if talk.claims_success or self._claims_generation(group):
+                self._restore(group, outcome)
+            self._deleted_logs(group)
+        return DataResult(self._findings, truth)
+
+    def _add(self, rule: str, text: str, *, critical: bool = False) -> None:
+        finding = broken(requirements()[rule], text, job=self._talk.job, critical=critical)
+        self._findings.append(finding)
+
+    def _claims_generation(self, group: str) -> bool:
+        claim = self._talk.claim
+        return claim is not None and claim.generation_claimed(group) is not None
+
+    # --- the files of this job -------------------------------------------------------------------
+
+    def _nothing_unlisted(self) -> None:
+        claim = self._talk.claim
+        names = unlisted(claim.files if claim else (), self._talk.follower.backups)
+        if names:
+            self._add("ESE-BKP-DATA-004", f"the set holds {_some(names)}, which nobody listed")
+
+    def _files(self, group: str) -> None:
+        files = _set_files(self._record, group)
+        if files is None:
+            self._flawed.add(group)
+            self._add("ESE-BKP-DATA-004", f"the set holds nothing of {group}: it was not backed up")
+            return
+        if files.missing:
+            self._flawed.add(group)
+            self._add("ESE-BKP-DATA-004", f"the set of {group} lacks {_some(files.missing)}")
+        if files.doubled:
+            text = f"the set of {group} holds {_some(files.doubled)} more than once"
+            self._add("ESE-BKP-DATA-004", text)
+        for difference in differences(files):
+            self._flawed.add(group)
+            self._add("ESE-BKP-DATA-003", described(difference))
+
+    # --- the chain -------------------------------------------------------------------------------
+
+    def _restore(self, group: str, outcome: GroupTruth) -> None:
+        sets = [_set_files(record, group) for record in self._chain]
+        present = [files for files in sets if files is not None]
+        if len(present) < len(sets) or not present:
+            outcome.measured, outcome.reason = True, f"{group} is missing from the chain"
+            return
+        if any(files.unreadable for files in present):
+            outcome.unreadable = True
+            self._findings.append(
+                Finding(
+                    Axis.DATA,
+                    Verdict.INCONCLUSIVE,
+                    f"the saved bytes of {group} can't be read from here",
+                    job=self._talk.job,
+                )
+            )
+            return
+        outcome.measured = True
+        facts = self._groups[group]
+        chain = _assemble(present, facts.config.base)
+        if chain is None:
+            outcome.reason = f"the server never listed the logs of {group}"
+            self._add("ESE-BKP-DATA-001", f"{group} does not restore: {outcome.reason}")
+            return
+        restored = restore(chain, facts.config, facts.clock)
+        self._compare(group, chain, restored, outcome)
+
+    def _compare(self, group: str, chain: Chain, restored: Restored, outcome: GroupTruth) -> None:
+        if restored.generation is None:
+            outcome.reason = restored.problem
+            self._suspect_ourselves(group, restored.problem)
+            self._add("ESE-BKP-DATA-001", f"{group} does not restore: {restored.problem}")
+            return
+        committed = self._groups[group].committed
+        for database in chain.databases:
+            wanted = committed(database.edb, restored.generation)
+            texts = row_differences(wanted, restored.rows[database.edb], NAMES_SHOWN_MAX)
+            if texts:
+                text = "; ".join(texts)
+                outcome.reason = f"{database.name} has other rows than were committed: {text}"
+                self._suspect_ourselves(group, outcome.reason)
+                self._add("ESE-BKP-DATA-002", f"restored {outcome.reason}")
+        if not outcome.reason:
+            outcome.restorable_to = restored.generation
+
+    def _suspect_ourselves(self, group: str, problem: str) -> None:
+        """A set without a flaw that does not restore is no fault of the client."""
+        flawless = self._talk.claims_success and all(
+            _is_flawless(record, group) for record in self._chain
+        )
+        if flawless and group not in self._flawed:
+            raise HarnessError(
+                f"the set of {group} is byte for byte what the server sent, and {problem}"
+            )
+
+    # --- truncation ------------------------------------------------------------------------------
+
+    def _deleted_logs(self, group: str) -> None:
+        deleted = self._record.deleted.get(group, frozenset())
+        asked = any(b.truncated_at is not None for b in self._talk.backups_of(group))
+        if not deleted or not asked:
+            return
+        lost = sorted(deleted - self._kept(group))
+        if lost:
+            generations = ", ".join(f"{g:X}" for g in lost[:NAMES_SHOWN_MAX])
+            more = f" and {len(lost) - NAMES_SHOWN_MAX} more" if len(lost) > NAMES_SHOWN_MAX else ""
+            text = (
+                f"TruncateLogs deleted logs of {group} that no set of the chain holds: "
+                f"generation {generations}{more}"
+            )
+            self._add("ESE-BKP-TRN-004", text, critical=True)
+
+    def _kept(self, group: str) -> frozenset[int]:
+        """Generations that the chain holds, or that its full set makes unnecessary."""
+        base = self._groups[group].config.base
+        kept: set[int] = set()
+        for record in self._chain:
+            files = _set_files(record, group)
+            if files is None:
+                continue
+            bad = {difference.name for difference in differences(files)}
+            good = [name for name in files.files if name not in bad]
+            kept |= {g for name in good if (g := generation_of(name, base)) is not None}
+            listed = [
+                g for n in files.backup.logs or () if (g := generation_of(n, base)) is not None
+            ]
+            images = {s for streams in files.backup.databases.values() for s in streams}
+            if files.backup.is_full and listed and images <= set(good):
+                kept |= set(range(min(listed)))
+        return frozenset(kept)
+
+
+def _set_files(record: JobRecord, group: str) -> SetFiles | None:
+    """What a job's claim holds of a group; None when the group was not backed up."""
+    backups = record.talk.backups_of(group)
+    if not backups or record.talk.claim is None:
+        return None
+    return sort_out(record.talk.claim.files, backups[-1])
+
+
+def _is_flawless(record: JobRecord, group: str) -> bool:
+    """Whether the server called the backup a success and the set holds all that it sent."""
+    files = _set_files(record, group)
+    return (
+        files is not None
+        and record.talk.claims_success
+        and files.backup.is_full == (record.talk.task.kind is JobKind.FULL)
+        and files.backup.success_acknowledged
+        and not files.missing
+        and all(_read_entirely(files.backup, name) for name in files.files)
+        and next(differences(files), None) is None
+    )
+
+
+def _read_entirely(backup: GroupBackup, name: str) -> bool:
+    attempt = backup.complete_attempt(name)
+    return attempt is not None and attempt.error is None and attempt.received == attempt.size
+
+
+def _assemble(sets: Sequence[SetFiles], base: str) -> Chain | None:
+    """One chain of what several sets hold of a group; None when no log was ever listed."""
+    listed = {g for files in sets for n in files.backup.logs or () if (g := generation_of(n, base))}
+    if not listed:
+        return None
+    full = sets[0]
+    databases = tuple(
+        SavedDatabase(name, streams) for name, streams in full.backup.databases.items()
+    )
+    streams = {s for database in databases for s in database.streams}
+    return Chain(
+        databases=databases,
+        images={n: f.path for n, f in full.files.items() if n in streams and f.path is not None},
+        logs=dict(_logs(sets, base)),
+        gen_low=min(listed),
+        gen_high=max(listed),
+    )
+
+
+def _logs(sets: Sequence[SetFiles], base: str) -> Iterator[tuple[str, Path]]:
+    for files in sets:
+        for name, file in files.files.items():
+            if generation_of(name, base) is not None and file.path is not None:
+                yield name, file.path
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(base_name(name) for name in names[:NAMES_SHOWN_MAX])
+    more = len(names) - NAMES_SHOWN_MAX
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,87 @@
+"""What there is: cases, rules and the zoo, as tables and in full."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from eseconform.cases import Case, catalogue
+from eseconform.errors import UsageError
+from eseconform.requirements import Requirement, requirements
+from eseconform.zoo.specimens import SPECIMENS
+
+
+def case_table() -> Table:
+    """All cases."""
+    cases = catalogue().cases
+    table = Table(title=f"{len(cases)} cases", title_justify="left")
+    for column in ("case", "family", "suites", "what it is about"):
+        table.add_column(column, no_wrap=column == "case")
+    for case in cases.values():
+        table.add_row(case.id, case.family, ", ".join(case.suites), case.title)
+    return table
+
+
+def requirement_table() -> Table:
+    """All rules."""
+    rules = requirements()
+    table = Table(title=f"{len(rules)} rules", title_justify="left")
+    for column in ("rule", "level", "evidence", "axis", "statement"):
+        table.add_column(column, no_wrap=column == "rule")
+    for rule in rules.values():
+        table.add_row(rule.id, rule.level, rule.evidence.value, rule.axis, rule.statement)
+    return table
+
+
+def zoo_table() -> Table:
+    """All clients of the zoo."""
+    table = Table(title=f"{len(SPECIMENS)} clients", title_justify="left")
+    for column in ("client", "caught on", "what is special about it"):
+        table.add_column(column, no_wrap=column == "client")
+    for specimen in SPECIMENS:
+        axis = specimen.axis.value if specimen.axis else "passes"
+        table.add_row(specimen.sut, axis, specimen.explanation)
+    return table
+
+
+def description(name: str) -> str:
+    """Everything about a case or a rule.
+
+    Raises:
+        UsageError: there is neither of that name.
+    """
+    case = catalogue().cases.get(name)
+    if case is not None:
+        return _describe_case(case)
+    if name.upper() in requirements():
+        return _describe_requirement(requirements().find(name))
+    raise UsageError(f"there is no case and no rule {name!r}; `eseconform list` names them")
+
+
+def _describe_case(case: Case) -> str:
+    lines = [f"{case.id}: {case.title}", f"family {case.family}, topology {case.topology}", ""]
+    for number, job in enumerate(case.jobs, 1):
+        groups = ", ".join(job.groups) or "all storage groups"
+        work = f" after {job.steps_before} steps of work" if job.steps_before else ""
+        outcome = "must succeed" if job.expect.value == "success" else "may fail, honestly"
+        lines.append(f"job {number}: {job.kind.value} of {groups}{work}; {outcome}")
+    lines += [f"fault in job {fault.job + 1}: {fault.text}" for fault in case.faults]
+    lines += ["", "can decide:"]
+    for key in case.requirements:
+        lines.append(f"  {key}  {requirements()[key].statement}")
+    return "\n".join(lines)
+
+
+def _describe_requirement(rule: Requirement) -> str:
+    lines = [
+        f"{rule.id} ({rule.level.value}, {rule.evidence.value}, axis {rule.axis})",
+        rule.statement,
+        "",
+        f"source: {rule.source}",
+    ]
+    if rule.link:
+        lines.append(f"        {rule.link}")
+    lines.append(f"phases: {', '.join(rule.phases)}")
+    lines.append(f"a client that breaks it gets {rule.verdict_when_broken}")
+    cases = ", ".join(case.id for case in catalogue().deciding(rule.id))
+    lines.append(f"decided by: {cases}")
+    return "\n".join(lines)

@@ -1,0 +1,127 @@
+"""The terminal report: a table of verdicts, then what went wrong, case by case."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from eseconform.events import Event, Listener
+from eseconform.results import CaseResult, RunResult
+from eseconform.verdicts import Axis, ExitCode, Finding, Verdict
+
+_COLOURS = {
+    Verdict.PASS: "green",
+    Verdict.INFO: "cyan",
+    Verdict.WARN: "yellow",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.FAIL: "bold red",
+    Verdict.CRASH: "bold magenta",
+    Verdict.ERROR: "bold magenta",
+    Verdict.SKIP: "dim",
+    Verdict.NOT_APPLICABLE: "dim",
+}
+
+_MEANING = {
+    ExitCode.OK: "conformant",
+    ExitCode.NOT_CONFORMANT: "not conformant",
+    ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.OUR_ERROR: "the harness failed; the client is not judged",
+    ExitCode.NOTHING_RAN: "nothing ran",
+    ExitCode.INCONCLUSIVE: "inconclusive",
+    ExitCode.SUT_UNUSABLE: "the client can't be used",
+}
+
+FINDINGS_SHOWN_MAX = 6
+WIDTH_WHEN_UNKNOWN = 120
+
+
+def console_for(stream: IO[str] | None = None) -> Console:
+    """A console on a stream; wide enough for the table where no terminal tells its width."""
+    console = Console(file=stream, highlight=False)
+    if not console.is_terminal:
+        console = Console(file=stream, highlight=False, width=WIDTH_WHEN_UNKNOWN)
+    return console
+
+
+@contextmanager
+def progress() -> Iterator[Listener]:
+    """A listener that shows on a terminal which case runs; elsewhere it is silent."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda event: None
+        return
+    with console.status("starting") as status:
+
+        def show(event: Event) -> None:
+            if event.kind == "case_started":
+                status.update(f"case {event.data['case']}")
+
+        yield show
+
+
+def coloured(verdict: Verdict) -> Text:
+    """A verdict in its colour."""
+    return Text(verdict.value, style=_COLOURS[verdict])
+
+
+def print_report(run: RunResult, console: Console) -> None:
+    """The whole report on a console."""
+    for case, finding in run.critical:
+        console.print(Text(f"CRITICAL  {case.id}: {finding.sentence}", style="bold red"))
+    console.print(verdict_table(run))
+    for case in run.cases:
+        if not _unremarkable(case):
+            _print_case(case, console)
+    if run.note:
+        console.print(Text(run.note, style="bold"))
+    console.print(
+        Text.assemble(
+            f"{run.selected} of {run.available} cases selected, suite {run.suite}, ",
+            f"seed {run.seed}, {run.seconds:.1f} s: ",
+            (_MEANING.get(run.exit_code, "unknown"), "bold"),
+            f" (exit code {int(run.exit_code)})",
+        )
+    )
+
+
+def verdict_table(run: RunResult) -> Table:
+    """One line a case, one column an axis."""
+    table = Table(title=f"Conformance of {run.sut}", title_justify="left")
+    table.add_column("case", no_wrap=True)
+    for axis in Axis:
+        table.add_column(axis.value)
+    table.add_column("verdict")
+    table.add_column("s", justify="right")
+    for case in run.cases:
+        axes = [coloured(case.axis(axis).verdict) for axis in Axis]
+        table.add_row(case.id, *axes, coloured(case.verdict), f"{case.seconds:.1f}")
+    return table
+
+
+def _unremarkable(case: CaseResult) -> bool:
+    return case.verdict in (Verdict.PASS, Verdict.SKIP, Verdict.NOT_APPLICABLE)
+
+
+def _print_case(case: CaseResult, console: Console) -> None:
+    console.print()
+    console.print(Text.assemble((case.id, "bold"), f"  {case.title}  ", coloured(case.verdict)))
+    if case.divergence:
+        console.print(Text(f"  first divergence: {case.divergence}"))
+    if case.note:
+        console.print(Text(f"  {case.note}"))
+    shown = [f for f in case.findings if f.verdict is not Verdict.PASS]
+    for finding in shown[:FINDINGS_SHOWN_MAX]:
+        console.print(_finding_line(finding))
+    if len(shown) > FINDINGS_SHOWN_MAX:
+        console.print(f"    ... {len(shown) - FINDINGS_SHOWN_MAX} more in results.json")
+    if case.reproduce:
+        console.print(Text(f"  reproduce with: {case.reproduce}"), soft_wrap=True)
+
+
+def _finding_line(finding: Finding) -> Text:
+    return Text.assemble(
+        f"    {finding.axis.value:9} ", coloured(finding.verdict), f" {finding.sentence}"
+    )

@@ -1,0 +1,172 @@
+"""The stage of a case: a simulated server, what the harness reads off it, and one job's
+connection.
+
+Everything that the harness has to know of the simulator's insides is in this module.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Self, TypeVar, cast
+
+from attrs import frozen
+
+from eseback.api import BackupApi
+from eseback.structures import InstanceBackupInfo
+from eseconform.judge.data import GroupFacts
+from eseconform.judge.teardown import GroupState, Leftovers
+from eseconform.sut import Gate
+from esesim.exchange.clock import LogicalClock
+from esesim.faults import FaultInjector, FaultPlan
+from esesim.layer import ApiLayer
+from esesim.server import SimulatedServer
+from esesim.session import Session
+from esesim.topology import Topology
+from esesim.transcript import CallRecord, Recorder, read_transcript
+
+R = TypeVar("R")
+BYTES_PER_CALL: Final = 64 * 1024
+"""Bytes of a read that give users as much time as any other call."""
+
+
+class Stage:
+    """A server for one case. Use as a context manager."""
+
+    def __init__(self, topology: Topology, seed: int) -> None:
+        self.server = SimulatedServer(topology, seed=seed)
+        self.name = topology.server.name
+        self.pace = {group.name: group.steps_per_call for group in self.server.groups}
+        for group in self.server.groups:
+            group.steps_per_call = 0  # the Pacer does it
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.server.close()
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of all storage groups."""
+        return tuple(group.name for group in self.server.groups)
+
+    def work(self, steps: int) -> None:
+        """Let the users of every group do something."""
+        for group in self.groups:
+            self.server.run_workload(group, steps)
+
+    def closed_logs(self) -> dict[str, frozenset[int]]:
+        """Closed log generations on the server's disks, by group."""
+        return {
+            group.name: frozenset(group.running.files.closed_generations())
+            for group in self.server.groups
+        }
+
+    def facts(self) -> dict[str, GroupFacts]:
+        """What the data judge needs to know of each group."""
+        journal = self.server.journal
+        return {
+            group.name: GroupFacts(group.running.config, LogicalClock(), journal.rows)
+            for group in self.server.groups
+        }
+
+
+class Pacer(ApiLayer):
+    """Lets a group's users work between calls, as much as the calls give them time for.
+
+    The simulated server itself makes a fixed number of steps at each call. A client that reads 1
+    000 bytes at a time would meet sixty times the work of one that reads 64 KiB, in all and for
+    nothing. So a read counts by the bytes that it brings; the others count one.
+    """
+
+    def __init__(self, api: BackupApi, stage: Stage) -> None:
+        super().__init__(api)
+        self._stage = stage
+        self._groups: dict[int, str] = {}
+        self._instances: dict[int, str] = {}
+        self._owed: Counter[str] = Counter()
+
+    def around(self, method: str, function: Callable[..., R], arguments: Mapping[str, Any]) -> R:
+        """Work that is owed, then the call."""
+        group = self._group(method, arguments)
+        reading = method == "backup_read_file"
+        if group is not None:
+            self._work(group, 0 if reading else BYTES_PER_CALL)
+        result = function(**arguments)
+        if method == "backup_prepare":
+            _, instances = cast("tuple[int, Sequence[InstanceBackupInfo]]", result)
+            self._instances.update((i.instance_id, i.instance_name) for i in instances)
+        elif method == "backup_setup" and group is not None:
+            self._groups[arguments["context"]] = group
+        elif reading and group is not None:
+            self._owed[group] += cast("int", result) * self._stage.pace[group]
+        return result
+
+    def _group(self, method: str, arguments: Mapping[str, Any]) -> str | None:
+        if method == "backup_setup":
+            return self._instances.get(arguments["instance_id"])
+        return self._groups.get(arguments.get("context", 0))
+
+    def _work(self, group: str, extra: int) -> None:
+        self._owed[group] += extra * self._stage.pace[group]
+        steps, self._owed[group] = divmod(self._owed[group], BYTES_PER_CALL)
+        if steps:
+            self._stage.server.run_workload(group, steps)
+
+
+@frozen
+class Connection:
+    """One job's way to the server: gate, recorder, fault injector, pacer, session.
+
+    Attributes:
+        session: the session of the server.
+        gate: what the client is handed.
+        transcript: file that the recorder writes to.
+    """
+
+    session: Session
+    gate: Gate
+    transcript: Path
+    _file: IO[str]
+
+    @classmethod
+    def open(cls, stage: Stage, plan: FaultPlan, transcript: Path) -> Connection:
+        """Connect a client whose calls are recorded and disturbed by a plan."""
+        file = transcript.open("w", encoding="utf-8")
+        session = stage.server.session()
+        injector = FaultInjector(Pacer(session, stage), plan, stage.server)
+        return cls(session, Gate(Recorder(injector, file)), transcript, file)
+
+    def records(self) -> list[CallRecord]:
+        """The calls so far."""
+        self._file.flush()
+        with self.transcript.open(encoding="utf-8") as lines:
+            return list(read_transcript(lines))
+
+    def leftovers(self, stage: Stage) -> Leftovers:
+        """What the client has not given back."""
+        return Leftovers(
+            contexts=sum(self.session.holds(context) for context in self.gate.contexts),
+            groups=tuple(
+                GroupState(
+                    group.name,
+                    held=group.running.backup.state.running,
+                    file_open=group.running.backup.state.file_open,
+                )
+                for group in stage.server.groups
+            ),
+        )
+
+    def close(self) -> None:
+        """Hang up, as an ended process would; the server breaks off what is left."""
+        self.gate.shut()
+        self.session.connection_lost()
+        self._file.close()

@@ -1,0 +1,246 @@
+"""Systems under test: finding the client, and running one job of it so that nothing it does ends
+the run.
+
+A client runs in a thread of its own with a time limit. What it raises, a hang, ``sys.exit`` and a
+wrong answer all come back as a :class:`JobAnswer` that says so; only what is not the client's
+doing is raised from here.
+"""
+
+import contextlib
+import ctypes
+import importlib
+import io
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from attrs import frozen
+
+from eseback.api import BackupApi
+from eseback.errors import ConnectionLost, EseBackupError
+from eseconform.errors import SutUnusable, UsageError
+from eseconform.task import Claim, ClaimError, Task, as_claim
+from esesim.layer import ApiLayer
+
+R = TypeVar("R")
+Factory = Callable[[BackupApi, Task], object]
+
+OUTPUT_CHARACTERS_MAX = 20_000
+TRACEBACK_LINES_MAX = 40
+_ABORT_PATIENCE_SECONDS = 2.0
+
+
+@frozen
+class Sut:
+    """A client that can be asked to do jobs.
+
+    Attributes:
+        spec: how it was named on the command line.
+        factory: ``factory(api, task) -> claim``.
+    """
+
+    spec: str
+    factory: Factory
+
+
+def load_sut(spec: str) -> Sut:
+    """Find the client that a ``--sut`` argument names.
+
+    Raises:
+        UsageError: the argument is malformed or names nothing.
+        SutUnusable: the client's module fails while it is imported.
+    """
+    kind, colon, rest = spec.partition(":")
+    if not colon or kind != "python":
+        raise UsageError(f"--sut {spec!r}: write python:package.module:factory")
+    module_name, colon, attribute = rest.partition(":")
+    if not (module_name and colon and attribute):
+        raise UsageError(
+            f"--sut {spec!r}: the factory is missing; write python:package.module:factory"
+        )
+    with _working_directory_importable():
+        module = _import(spec, module_name)
+    factory: object = module
+    for part in attribute.split("."):
+        try:
+            factory = getattr(factory, part)
+        except AttributeError:
+            raise UsageError(
+                f"--sut {spec!r}: module {module_name} has nothing named {attribute!r}"
+            ) from None
+    if not callable(factory):
+        raise UsageError(f"--sut {spec!r}: {attribute} is not callable: {factory!r}")
+    return Sut(spec, cast(Factory, factory))
+
+
+def _import(spec: str, module_name: str) -> object:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name + ".").startswith(error.name + "."):
+            raise UsageError(
+                f"--sut {spec!r}: there is no module {error.name}; it must be installed or lie "
+                f"in the current directory ({Path.cwd()})"
+            ) from None
+        raise SutUnusable(f"{module_name} cannot be imported: {error}") from error
+    except Exception as error:
+        last = traceback.format_exc(limit=-1).strip().splitlines()
+        raise SutUnusable(
+            f"{module_name} cannot be imported: {type(error).__name__}: {error} ({last[1].strip()})"
+        ) from error
+
+
+@contextlib.contextmanager
+def _working_directory_importable() -> Iterator[None]:
+    """A console script does not have the current directory on its path; a developer expects it
+    there.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    yield
+
+
+class Gate(ApiLayer):
+    """A BackupApi that can be shut: afterwards every call fails as if the connection were gone.
+
+    It stands between the client and everything else, so that a client that was given up can't go
+    on changing the server while the next case runs.
+    """
+
+    def __init__(self, api: BackupApi) -> None:
+        super().__init__(api)
+        self._shut = False
+        self.broken: BaseException | None = None
+        self.contexts: list[int] = []
+
+    def shut(self) -> None:
+        """Refuse every further call."""
+        self._shut = True
+
+    def around(self, method: str, function: Callable[..., R], arguments: Mapping[str, Any]) -> R:
+        """Pass the call on, unless the gate is shut."""
+        if self._shut:
+            raise ConnectionLost(call=method, detail="the harness gave this job up")
+        try:
+            result = function(**arguments)
+        except EseBackupError:
+            raise
+        except Exception as error:
+            # Not an answer that the API knows: the simulator broke, and not the client.
+            self.broken = error
+            raise
+        if method == "backup_prepare":
+            self.contexts.append(cast("tuple[int, object]", result)[0])
+        return result
+
+
+class _Abandoned(BaseException):
+    """Raised inside a client's thread that used up its time; not an Exception so that clients
+    don't eat it.
+    """
+
+
+@frozen
+class JobAnswer:
+    """How a job of the client ended.
+
+    Attributes:
+        claim: what it answered, or None when it crashed.
+        crash: why there is no claim, in one sentence; empty otherwise.
+        trace: the client's own stack, where there is one.
+        output: what it wrote to standard output and standard error, cut at a limit.
+        seconds: wall time.
+        still_running: it could not be stopped; the process must not be trusted much longer.
+        broken: what the simulator raised without being allowed to; the client is not to blame.
+    """
+
+    claim: Claim | None
+    crash: str
+    trace: str
+    output: str
+    seconds: float
+    still_running: bool = False
+    broken: BaseException | None = None
+
+
+class _Job(threading.Thread):
+    """The client's thread. A daemon: a client that can't be stopped does not keep the process
+    alive.
+    """
+
+    def __init__(self, sut: Sut, api: BackupApi, task: Task) -> None:
+        super().__init__(name=f"sut {sut.spec}", daemon=True)
+        self._call: Callable[[], object] = lambda: sut.factory(api, task)
+        self.claim: Claim | None = None
+        self.crash = ""
+        self.trace = ""
+
+    def run(self) -> None:
+        try:
+            self.claim = as_claim(self._call())
+        except _Abandoned:
+            self.trace = self.trace or "(stopped by the harness)"
+        except ClaimError as error:
+            self.crash = f"the client's answer is no claim: {error}"
+        except SystemExit as error:
+            self.crash = f"the client wanted to end the process (exit status {error.code!r})"
+        except BaseException as error:
+            self.crash = f"the client raised {type(error).__name__}: {error}"
+            lines = traceback.format_exc().splitlines()
+            self.trace = "\n".join(lines[-TRACEBACK_LINES_MAX:])
+
+    def stack(self) -> str:
+        """Where the thread is right now."""
+        frame = sys._current_frames().get(self.ident or 0)
+        lines = traceback.format_stack(frame) if frame is not None else []
+        return "".join(lines[-TRACEBACK_LINES_MAX:])
+
+    def abandon(self) -> None:
+        """Ask the thread to end; it does unless it sits in foreign code."""
+        deadline = time.monotonic() + _ABORT_PATIENCE_SECONDS
+        while self.is_alive() and time.monotonic() < deadline:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(self.ident or 0), ctypes.py_object(_Abandoned)
+            )
+            self.join(0.05)
+
+
+def run_job(sut: Sut, gate: Gate, task: Task, limit_seconds: float) -> JobAnswer:
+    """Have the client do one job, whatever it does to us. The gate is shut if it is given up.
+
+    Raises:
+        KeyboardInterrupt: the user gave up; the client's job was abandoned.
+    """
+    job = _Job(sut, gate, task)
+    output = io.StringIO()
+    started = time.monotonic()
+    hung = False
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        job.start()
+        try:
+            job.join(limit_seconds)
+        finally:
+            if job.is_alive():
+                hung = True
+                job.trace = job.stack()
+                gate.shut()
+                job.abandon()
+    seconds = time.monotonic() - started
+    crash = f"the client did not answer within {limit_seconds:g} s" if hung else job.crash
+    text = output.getvalue()
+    if len(text) > OUTPUT_CHARACTERS_MAX:
+        text = text[:OUTPUT_CHARACTERS_MAX] + f"\n... cut at {OUTPUT_CHARACTERS_MAX} characters"
+    return JobAnswer(
+        claim=None if crash else job.claim,
+        crash=crash,
+        trace=job.trace if crash else "",
+        output=text,
+        seconds=seconds,
+        still_running=job.is_alive(),
+        broken=gate.broken,
+    )

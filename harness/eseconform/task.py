@@ -1,0 +1,158 @@
+"""What a client under test is asked to do, and what it answers.
+
+A system under test (SUT) written in Python is a factory ``factory(api, task) -> claim``: it is
+handed a :class:`eseback.api.BackupApi` and a :class:`Task`, does one job, and returns a claim. It
+need not import this module: a claim is anything with the attributes of :class:`Claim` and files
+with those of :class:`SavedFile` (or mappings with these keys); :func:`as_claim` reads it and says
+in words what is missing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import cast
+
+from attrs import frozen
+
+
+class JobKind(StrEnum):
+    """Kinds of backup a task can ask for; the values are what the client sees in ``task.kind``."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+
+    @property
+    def starts_chain(self) -> bool:
+        """True when the set holds database images and needs no earlier set."""
+        return self is JobKind.FULL
+
+
+class Outcome(StrEnum):
+    """What a client says about its own job."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+@frozen
+class Task:
+    """One backup job.
+
+    Attributes:
+        kind: what to save; ``full`` and ``incremental`` both include truncation of the logs.
+        server: computer name for ``backup_prepare``.
+        annotation: service annotation for ``backup_prepare``.
+        groups: instance names (storage groups) to save; all of them, entirely.
+        set_folder: an existing, empty directory of this job's own to put the set in.
+        earlier_sets: set folders of the chain that this job continues, oldest (the full) first;
+            empty for a full.
+    """
+
+    kind: JobKind
+    server: str
+    annotation: str
+    groups: tuple[str, ...]
+    set_folder: Path
+    earlier_sets: tuple[Path, ...] = ()
+
+
+@frozen
+class SavedFile:
+    """One file of a backup set.
+
+    Attributes:
+        name: the original name, exactly as the server listed it.
+        size: bytes saved.
+        path: a file that holds just these bytes, or None when they can't be read from here.
+    """
+
+    name: str
+    size: int
+    path: Path | None = None
+
+
+@frozen
+class Claim:
+    """What the client says it did.
+
+    Attributes:
+        outcome: success, or failure; there is nothing in between.
+        files: the files of the set (of this job alone, not of the chain).
+        restorable_to: the last log generation that the chain up to this set restores to: one
+            number, or a number per group name; None when the client does not say.
+        reason: why it failed, in words; empty on success.
+    """
+
+    outcome: Outcome
+    files: Sequence[SavedFile] = ()
+    restorable_to: int | Mapping[str, int] | None = None
+    reason: str = ""
+
+    def generation_claimed(self, group: str) -> int | None:
+        """The generation that the claim names for a group, or None when it names none."""
+        if isinstance(self.restorable_to, Mapping):
+            return self.restorable_to.get(group)
+        return self.restorable_to
+
+
+class ClaimError(ValueError):
+    """What the client returned is not a claim; the text says what is wrong with it."""
+
+
+def _member(thing: object, name: str, default: object = None) -> object:
+    if isinstance(thing, Mapping):
+        return thing.get(name, default)
+    return getattr(thing, name, default)
+
+
+def _outcome(value: object) -> Outcome:
+    text = getattr(value, "value", value)
+    try:
+        return Outcome(str(text).lower())
+    except ValueError:
+        raise ClaimError(f"claim.outcome must be 'success' or 'failure', not {value!r}") from None
+
+
+def _saved_file(thing: object) -> SavedFile:
+    name = _member(thing, "name")
+    size = _member(thing, "size")
+    path = _member(thing, "path")
+    if not isinstance(name, str) or not name:
+        raise ClaimError(f"claim.files: 'name' must be the name listed by the server, not {name!r}")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ClaimError(f"claim.files: {name}: 'size' must be a number of bytes, not {size!r}")
+    if path is not None and not isinstance(path, str | Path):
+        raise ClaimError(f"claim.files: {name}: 'path' must be a path or None, not {path!r}")
+    return SavedFile(name, size, None if path is None else Path(path))
+
+
+def _generation(value: object) -> int | Mapping[str, int] | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, Mapping) and all(
+        isinstance(k, str) and isinstance(v, int) for k, v in value.items()
+    ):
+        return cast("Mapping[str, int]", dict(value))
+    raise ClaimError(
+        "claim.restorable_to must be a generation, a mapping of group to generation, or None, "
+        f"not {value!r}"
+    )
+
+
+def as_claim(answer: object) -> Claim:
+    """Read what a factory returned.
+
+    Raises:
+        ClaimError: an attribute is missing or of the wrong kind.
+    """
+    if answer is None:
+        raise ClaimError("the client returned None instead of a claim")
+    files = _member(answer, "files", ())
+    if not isinstance(files, Iterable) or isinstance(files, str | bytes):
+        raise ClaimError(f"claim.files must be a sequence of files, not {files!r}")
+    return Claim(
+        outcome=_outcome(_member(answer, "outcome")),
+        files=tuple(_saved_file(f) for f in files),
+        restorable_to=_generation(_member(answer, "restorable_to")),
+        reason=str(_member(answer, "reason", "") or ""),
+    )

@@ -1,0 +1,287 @@
+"""A storage group: its stores, and the engine instance that runs while one of them is mounted.
+
+One lock guards everything of a group; groups share nothing, so that they can be worked on by
+several threads at once and give the same files as one after the other.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+from eseback.constants import DatabaseFlags
+from eseback.errors import JetErr
+from eseback.structures import DatabaseBackupInfo, InstanceBackupInfo
+
+from ..engine.config import InstanceConfig
+from ..engine.errors import JetError
+from ..engine.event import Event
+from ..engine.instance import Instance
+from ..topology import PROFILES, GroupSpec, StoreSpec, Topology
+from ..volume import Volume
+from ..windows_path import to_volume_path
+from .clock import MILLISECONDS_PER_CALL, MILLISECONDS_PER_STEP, LogicalClock
+from .icons import ICONS, INSTANCE_ICON_KINDS
+from .identity import database_guid, instance_id
+from .instances import InstanceSlots
+from .state import GroupState
+
+
+class GroupWorkload(Protocol):
+    """What the users of a group do; see :class:`esesim.workload.Workload`."""
+
+    def populate(self, edb: str) -> None:
+        """Fill a new database."""
+
+    def step(self) -> None:
+        """One small piece of work."""
+
+    def settle(self) -> None:
+        """End what is under way."""
+
+    def restart(self, instance: Instance) -> None:
+        """Go on with a new instance."""
+
+
+WorkloadFactory = Callable[[Instance, GroupSpec, random.Random], GroupWorkload]
+
+
+class StorageGroup:
+    """One storage group of the server.
+
+    ``backup_owner`` is the context whose backup runs, None without one: a group has at most one
+    backup at a time, and calls of other contexts must not reach it. Hold ``lock`` for everything
+    but constants; methods take it themselves unless they say otherwise.
+    """
+
+    def __init__(
+        self,
+        position: int,
+        topology: Topology,
+        volume: Volume,
+        slots: InstanceSlots,
+        make_workload: WorkloadFactory,
+    ) -> None:
+        self.spec: GroupSpec = topology.groups[position]
+        self.name = self.spec.name
+        self.id = instance_id(position)
+        self.lock = threading.RLock()
+        self.clock = LogicalClock()
+        # A stream of its own for each group: what one does must not show in another.
+        self.rng = random.Random(f"{topology.server.seed}/{self.name}")
+        self.events: list[Event] = []
+        self.marks: Counter[str] = Counter()
+        self.steps_per_call = self.spec.workload.steps_per_call
+        self.instance: Instance | None = None
+        self.backup_owner: object | None = None
+        self._topology = topology
+        self._volume = volume
+        self._slots = slots
+        self._make_workload = make_workload
+        self._workload: GroupWorkload | None = None
+        self._stores = {store.name.casefold(): store for store in self.spec.stores}
+        self._mounted: set[str] = set()
+
+    # -- stores
+
+    @property
+    def running(self) -> Instance:
+        """The running instance. Raises -1029 when no store is mounted."""
+        if self.instance is None:
+            raise JetError(JetErr.NOT_INITIALIZED, f"no store of {self.name} is mounted")
+        return self.instance
+
+    def mount(self, *store_names: str) -> None:
+        """Mount stores; files are made and filled for one that never was mounted.
+
+        The first mount starts the instance, with soft recovery after a crash. Raises LookupError
+        for an unknown store, JetError as the engine does (-505 while a backup runs).
+        """
+        wanted = [self.store(name) for name in store_names]
+        with self.lock:
+            wanted = [store for store in wanted if store.name not in self._mounted]
+            if not wanted:
+                return
+            was_running = self.instance is not None
+            instance = self._started()
+            created = []
+            try:
+                for store in wanted:
+                    if self._volume.exists(to_volume_path(store.edb)):
+                        instance.attach(store.edb, store.stm)
+                    else:
+                        instance.create_database(store.edb, store.stm)
+                        created.append(store.edb)
+                    self._mounted.add(store.name)
+            finally:
+                self._note_mounts()
+            if self._workload is None:
+                self._workload = self._make_workload(instance, self.spec, self.rng)
+            elif not was_running:
+                self._workload.restart(instance)
+            for edb in created:
+                self._workload.populate(edb)
+
+    def dismount(self, store_name: str) -> None:
+        """Dismount a store; with the last one the instance terminates.
+
+        Raises LookupError for an unknown store, JetError as the engine does (-505 in a backup).
+        """
+        store = self.store(store_name)
+        with self.lock:
+            if store.name not in self._mounted:
+                return
+            instance = self.running
+            if self._workload is not None and not instance.backup.is_running:
+                self._workload.settle()
+            instance.detach(store.edb)
+            self._mounted.discard(store.name)
+            self._note_mounts()
+
+    def stop(self) -> None:
+        """Dismount everything; a running backup is broken off (event 226)."""
+        with self.lock:
+            instance = self.instance
+            if instance is not None:
+                if self._workload is not None:
+                    self._workload.settle()
+                instance.terminate(stop_backup=True)
+                self._mounted.clear()
+                self._note_mounts()
+            self.backup_owner = None
+
+    def die(self) -> None:
+        """The process died: nothing runs any more, and nothing was written on the way out."""
+        with self.lock:
+            self.instance = None
+            self.backup_owner = None
+            self._mounted.clear()
+            self._slots.release(self.name)
+
+    def state(self) -> GroupState:
+        """What is to be remembered beyond the files."""
+        with self.lock:
+            return GroupState(self.clock.milliseconds, self.rng.getstate(), self.mounted)
+
+    def resume(self, state: GroupState) -> None:
+        """Go on as remembered; before anything is mounted."""
+        with self.lock:
+            self.clock.milliseconds = state.milliseconds
+            self.rng.setstate(state.random)
+
+    @property
+    def mounted(self) -> tuple[str, ...]:
+        """The names of the mounted stores, in the order of the topology."""
+        return tuple(store.name for store in self.spec.stores if store.name in self._mounted)
+
+    def is_mounted(self, store_name: str) -> bool:
+        """Whether the store is mounted. Raises LookupError for an unknown one."""
+        return self.store(store_name).name in self._mounted
+
+    def store(self, name: str) -> StoreSpec:
+        """A store by its display name, in any case. Raises LookupError naming the known ones."""
+        try:
+            return self._stores[name.casefold()]
+        except KeyError:
+            known = ", ".join(repr(store.name) for store in self.spec.stores) or "none"
+            raise LookupError(f"no store {name!r} in {self.name!r}; it has {known}") from None
+
+    def _started(self) -> Instance:
+        if self.instance is None:
+            self._slots.reserve(self.name)
+            instance = Instance(
+                self._volume,
+                self._config(),
+                self.clock,
+                self.rng,
+                events=self.events.append,
+                marks=self.marks,
+            )
+            try:
+                instance.start()
+            except BaseException:
+                self._slots.release(self.name)
+                raise
+            self.instance = instance
+        return self.instance
+
+    def _note_mounts(self) -> None:
+        """Stores were mounted or dismounted: an instance without any does not run."""
+        instance = self.instance
+        if instance is None:
+            return
+        dismounted = [s.name for s in self.spec.stores if s.name not in self._mounted]
+        if self._mounted and dismounted and not self.spec.truncate_with_dismounted:
+            # ASSUMED(no-truncation-with-dismounted-store): the documentation of the engine names
+            # detached databases as the case in which its caller skips truncation; so Exchange does
+            # here, unless the topology's truncate_with_dismounted says otherwise.
+            instance.backup.truncation_veto = f"{dismounted[0]} is dismounted"
+        else:
+            instance.backup.truncation_veto = None
+        if not self._mounted:
+            if instance.running:
+                instance.terminate()
+            self.instance = None
+            self._slots.release(self.name)
+
+    def _config(self) -> InstanceConfig:
+        spec = self.spec
+        profile = PROFILES[self._topology.server.profile]
+        return InstanceConfig(
+            name=self.name,
+            base=spec.base,
+            system_path=spec.system_path,
+            log_path=spec.log_path,
+            log_file_size=spec.log_size,
+            page_size=profile.page_size,
+            revision=profile.database_revision,
+            circular=spec.circular_logging,
+            resolve=to_volume_path,
+        )
+
+    # -- what calls do
+
+    def enter_call(self) -> None:
+        """A call of a backup arrives: time passes, users work. The caller holds the lock."""
+        self.clock.milliseconds += MILLISECONDS_PER_CALL
+        if self.steps_per_call:
+            self.run_workload(self.steps_per_call)
+
+    def run_workload(self, steps: int) -> None:
+        """Let the users of the group take ``steps`` steps; nothing while no store is mounted."""
+        with self.lock:
+            work = self._workload
+            if work is None or self.instance is None:
+                return
+            for _ in range(steps):
+                self.clock.milliseconds += MILLISECONDS_PER_STEP
+                work.step()
+
+    def describe(self) -> InstanceBackupInfo | None:
+        """What a client sees of the group; None while it has no running instance."""
+        with self.lock:
+            if self.instance is None:
+                return None
+            icons = self._topology.server.icons
+            # ASSUMED(dismounted-store-listed): a dismounted store beside mounted ones is listed,
+            # without the flag that says mounted.
+            return InstanceBackupInfo(
+                instance_id=self.id,
+                instance_name=self.name,
+                icon_index=INSTANCE_ICON_KINDS.index("group") if icons else 0,
+                databases=tuple(self._describe_store(store) for store in self.spec.stores),
+                icons=tuple(ICONS[kind] for kind in INSTANCE_ICON_KINDS) if icons else (),
+            )
+
+    def _describe_store(self, store: StoreSpec) -> DatabaseBackupInfo:
+        server = self._topology.server
+        return DatabaseBackupInfo(
+            display_name=store.name,
+            streams=(store.edb, store.stm),
+            guid=database_guid(server.seed, server.name, self.name, store.name),
+            icon_index=INSTANCE_ICON_KINDS.index(store.icon) if server.icons else 0,
+            flags=DatabaseFlags.MOUNTED if store.name in self._mounted else DatabaseFlags.UNMOUNTED,
+        )

@@ -1,0 +1,21 @@
+"""A whole simulated server: in memory, or in a directory that outlives the process."""
+
+from __future__ import annotations
+
+from .directory import (
+    DirectoryServer,
+    ServerDirectory,
+    ServerDirectoryError,
+    create_directory_server,
+    read_directory,
+)
+from .simulated import SimulatedServer
+
+__all__ = [
+    "DirectoryServer",
+    "ServerDirectory",
+    "ServerDirectoryError",
+    "SimulatedServer",
+    "create_directory_server",
+    "read_directory",
+]

@@ -1,0 +1,77 @@
+"""One backup context of a client: which group it backs up, and the file it has open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from eseback.order import BackupState
+
+from ..exchange import StorageGroup
+from .reading import SectionReader
+
+
+class BackupContext:
+    """What HrESEBackupPrepare hands out.
+
+    ``group`` is set from Setup until its backup is over, however it ends; while it is set and
+    ``group.backup_owner`` is this context, the engine's backup of that group is this one's. The
+    engine knows one open file at a time; ``file_handle`` is the client's number for it.
+    """
+
+    __slots__ = ("engine_handle", "file_handle", "group", "handle", "offered", "read")
+
+    def __init__(self, handle: int, offered: frozenset[int]) -> None:
+        self.handle = handle
+        self.offered = offered  # numbers of the instances that this service backs up
+        self.group: StorageGroup | None = None
+        self.read: Callable[[memoryview], int] | None = None
+        self.file_handle = 0
+        self.engine_handle = 0
+
+    @property
+    def state(self) -> BackupState:
+        """Where the context stands in the order of calls."""
+        group = self.group
+        if group is None or group.backup_owner is not self or group.instance is None:
+            return BackupState.PREPARED
+        return group.instance.backup.state
+
+    def take(self, group: StorageGroup) -> None:
+        """Setup succeeded: the group's backup is this context's."""
+        self.release()
+        self.group = group
+        group.backup_owner = self
+
+    def open(self, file_handle: int, engine_handle: int, *, buffered: bool) -> None:
+        """The engine has opened a file. Without buffering its own rules for reads apply."""
+        assert self.group is not None
+        instance = self.group.running
+        page_size = instance.config.page_size
+        read_pages = partial(instance.backup.read_file, engine_handle)
+        # Two headers and a page of a database, header and a page of a log (ESE source backup.cxx).
+        pages_min = 3 if instance.backup.state is BackupState.DATABASE_OPEN else 2
+        reader = SectionReader(read_pages, page_size, pages_min * page_size)
+        self.read = reader.read if buffered else read_pages
+        self.file_handle = file_handle
+        self.engine_handle = engine_handle
+
+    def note_failure(self) -> None:
+        """A call failed: the engine may have closed the file, or ended the backup."""
+        state = self.state
+        if not state.running:
+            self.release()
+        elif not state.file_open:
+            self.forget_file()
+
+    def forget_file(self) -> None:
+        """No file is open any more."""
+        self.read = None
+
+    def release(self) -> None:
+        """The backup is over."""
+        group = self.group
+        if group is not None and group.backup_owner is self:
+            group.backup_owner = None
+        self.group = None
+        self.forget_file()

@@ -1,0 +1,90 @@
+"""Reads of any size and alignment on top of an engine that reads whole pages.
+
+The engine wants a multiple of the page and, as the first read of a file, a minimum of pages (ESE
+source backup.cxx, JetReadFile). Real products read 65 528 bytes at a time, so the layer between
+must buffer. What fills whole pages goes straight into the caller's buffer; only an odd rest passes
+through a small buffer kept here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from eseback.api import WriteableBuffer
+
+
+class UnusableBuffer(TypeError):
+    """Nothing can be read into what the caller gave."""
+
+
+def writable(buffer: WriteableBuffer) -> memoryview:
+    """The caller's buffer as bytes. Raises UnusableBuffer for one that can take none."""
+    if type(buffer) is bytearray and buffer:
+        return memoryview(buffer)
+    try:
+        view = memoryview(buffer)
+    except TypeError:
+        raise UnusableBuffer("the buffer is none") from None
+    if view.readonly or not view.nbytes or not view.c_contiguous:
+        raise UnusableBuffer("the buffer is empty, read-only or in pieces")
+    return view if view.ndim == 1 and view.itemsize == 1 else view.cast("B")
+
+
+class SectionReader:
+    """One open file of a backup, read from front to back.
+
+    ``read_pages`` is the engine's read: it fills a buffer as far as it can and returns the number
+    of bytes, 0 at the end. ``first_read_min`` is the least that the first read must ask for.
+    """
+
+    __slots__ = ("_carry", "_carry_first", "_end", "_least", "_page_size", "_read_pages", "_start")
+
+    def __init__(
+        self, read_pages: Callable[[memoryview], int], page_size: int, first_read_min: int
+    ) -> None:
+        self._read_pages = read_pages
+        self._page_size = page_size
+        self._least = first_read_min
+        self._carry_first = memoryview(bytearray(first_read_min))
+        self._carry = self._carry_first[:page_size]
+        self._start = 0  # unread bytes of the carry buffer
+        self._end = 0
+
+    def read(self, out: memoryview) -> int:
+        """Fill ``out`` and return the bytes placed: fewer only at the end of the file, then 0.
+
+        An error of the engine passes through; bytes placed before it in the same read are lost,
+        as the file is.
+        """
+        wanted = len(out)
+        placed = 0
+        if self._start != self._end:
+            placed = self._take(out)
+        elif wanted >= self._least and not wanted % self._page_size:
+            # The common case: whole pages, nothing left over. Short only at the end.
+            self._least = self._page_size
+            return self._read_pages(out)
+        while placed < wanted:
+            room = wanted - placed
+            whole = room - room % self._page_size
+            if whole >= self._least:
+                got = self._read_pages(out[placed : placed + whole] if placed else out[:whole])
+                if not got:
+                    break
+                placed += got
+                self._least = self._page_size
+            else:
+                carry = self._carry if self._least == self._page_size else self._carry_first
+                self._start = self._end = 0  # an error must not leave old bytes behind
+                self._end = self._read_pages(carry)
+                if not self._end:
+                    break
+                placed += self._take(out[placed:])
+                self._least = self._page_size
+        return placed
+
+    def _take(self, out: memoryview) -> int:
+        size = min(self._end - self._start, len(out))
+        out[:size] = self._carry_first[self._start : self._start + size]
+        self._start += size
+        return size

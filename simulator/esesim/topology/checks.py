@@ -1,0 +1,208 @@
+"""What a topology must fulfil beyond types, and the values chosen where it says nothing.
+
+One pass fills in the defaults (paths, base names, sizes), a second looks for names and paths used
+twice and for the limits of the version profile. Each problem is one sentence that starts with the
+key as it stands in the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from attrs import evolve
+
+from eseback.constants import ANNOTATIONS, INFORMATION_STORE, RegisterFlags
+
+from ..windows_path import WindowsPathError, path_key, to_volume_path
+from .profiles import PROFILES, VersionProfile
+from .specs import GroupSpec, StoreSpec, Topology, TopologyError, WorkloadSpec
+
+EXCHANGE_DIRECTORY: Final = "C:\\Program Files\\Exchsrvr"
+STORE_ICONS: Final = ("mailbox", "public")
+REGISTER_FLAGS: Final = tuple(flag.name.lower() for flag in RegisterFlags if flag.name)
+_NETBIOS_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,14}")
+# ASSUMED(log-base-names): Exchange names the log streams of its groups E00, E01, ...; R00 is kept
+# for the recovery storage group.
+_BASE: Final = re.compile(r"E[0-9A-F]{2}")
+_STEPS_MAX: Final = 10_000
+_MESSAGES_MAX: Final = 1_000_000
+_BODY_SIZE_MAX: Final = 16 << 20
+
+
+def completed(topology: Topology) -> Topology:
+    """``topology`` with every choice made and checked; complete ones come back equal.
+
+    Raises TopologyError naming the first key that is wrong.
+    """
+    profile = PROFILES.get(topology.server.profile)
+    if profile is None:
+        raise TopologyError(
+            f"server.profile: {topology.server.profile!r} is unknown; "
+            f"choose one of {', '.join(PROFILES)}"
+        )
+    complete = evolve(
+        topology,
+        groups=tuple(
+            _complete_group(group, position, profile)
+            for position, group in enumerate(topology.groups)
+        ),
+    )
+    for problem in _problems(complete, profile):
+        raise TopologyError(problem)
+    return complete
+
+
+def _complete_group(group: GroupSpec, position: int, profile: VersionProfile) -> GroupSpec:
+    # Where the setup of Exchange 2003 puts its groups: the first in mdbdata, the others by name.
+    folder = "mdbdata" if position == 0 else group.name
+    log_path = (group.log_path or f"{EXCHANGE_DIRECTORY}\\{folder}").rstrip("\\")
+    return evolve(
+        group,
+        base=group.base or f"E{position:02X}",
+        log_path=log_path,
+        system_path=(group.system_path or log_path).rstrip("\\"),
+        log_size=group.log_size or profile.log_size,
+        stores=tuple(_complete_store(store, log_path) for store in group.stores),
+    )
+
+
+def _complete_store(store: StoreSpec, directory: str) -> StoreSpec:
+    edb = store.edb or f"{directory}\\{store.name}.edb"
+    stem = edb[:-4] if edb.lower().endswith(".edb") else edb
+    return evolve(store, edb=edb, stm=store.stm or f"{stem}.stm")
+
+
+def _problems(topology: Topology, profile: VersionProfile) -> Iterator[str]:
+    yield from _server_problems(topology)
+    groups = topology.groups
+    if len(groups) > profile.groups_max:
+        yield (
+            f"group: {len(groups)} storage groups, but {profile.title} has at most "
+            f"{profile.groups_max}; remove {len(groups) - profile.groups_max}"
+        )
+    for position, group in enumerate(groups):
+        yield from _group_problems(f"group[{position}]", group, profile)
+    yield from _repeated(((f"group[{n}].name", g.name) for n, g in enumerate(groups)), str.casefold)
+    yield from _repeated(((f"group[{n}].base", g.base) for n, g in enumerate(groups)), str.casefold)
+    yield from _path_problems(groups)
+
+
+def _server_problems(topology: Topology) -> Iterator[str]:
+    server = topology.server
+    names = [("server.name", server.name)]
+    names += [(f"server.neighbours[{n}]", name) for n, name in enumerate(server.neighbours)]
+    for key, name in names:
+        if not _NETBIOS_NAME.fullmatch(name):
+            yield f"{key}: {name!r} is no computer name; use 1 to 15 letters, digits or hyphens"
+    yield from _repeated(names, str.casefold)
+    if not server.organization.strip():
+        yield "server.organization: is empty; give the name that tops the node tree"
+    services = topology.services
+    for position, service in enumerate(services):
+        key = f"service[{position}]"
+        if service.annotation not in ANNOTATIONS:
+            yield (
+                f"{key}.annotation: {service.annotation!r} is unknown; write exactly one of "
+                + ", ".join(repr(name) for name in ANNOTATIONS)
+            )
+        for flag in service.flags:
+            if flag not in REGISTER_FLAGS:
+                yield f"{key}.flags: {flag!r} is unknown; known are {', '.join(REGISTER_FLAGS)}"
+    yield from _repeated(
+        ((f"service[{n}].annotation", s.annotation) for n, s in enumerate(services)), str
+    )
+    if topology.groups and INFORMATION_STORE not in [s.annotation for s in services]:
+        yield f"service: storage groups need the service {INFORMATION_STORE!r}; add it"
+
+
+def _group_problems(key: str, group: GroupSpec, profile: VersionProfile) -> Iterator[str]:
+    if _unprintable(group.name):
+        yield f"{key}.name: {group.name!r} is no name; use visible characters"
+    if not _BASE.fullmatch(group.base):
+        yield f"{key}.base: {group.base!r} is no base name of logs; use E00 to EFF"
+    if group.log_size < profile.log_size_min or group.log_size % profile.page_size:
+        yield (
+            f"{key}.log_size: {group.log_size} bytes; use a multiple of {profile.page_size}, "
+            f"{profile.log_size_min} or more"
+        )
+    if len(group.stores) > profile.stores_per_group_max:
+        yield (
+            f"{key}.store: {len(group.stores)} stores, but a storage group of {profile.title} "
+            f"has at most {profile.stores_per_group_max}; move some to another group"
+        )
+    yield from _workload_problems(f"{key}.workload", group.workload)
+    for position, store in enumerate(group.stores):
+        if _unprintable(store.name):
+            yield f"{key}.store[{position}].name: {store.name!r} is no name; use visible characters"
+        if store.icon not in STORE_ICONS:
+            yield (
+                f"{key}.store[{position}].icon: {store.icon!r} is unknown; "
+                f"use {' or '.join(STORE_ICONS)}"
+            )
+    yield from _repeated(
+        ((f"{key}.store[{n}].name", s.name) for n, s in enumerate(group.stores)), str.casefold
+    )
+
+
+def _workload_problems(key: str, workload: WorkloadSpec) -> Iterator[str]:
+    limits = (
+        ("folders", workload.folders, 1, _MESSAGES_MAX),
+        ("messages", workload.messages, 0, _MESSAGES_MAX),
+        ("steps_per_call", workload.steps_per_call, 0, _STEPS_MAX),
+        ("body_size_max", workload.body_size_max, 1, _BODY_SIZE_MAX),
+        ("rollback_percent", workload.rollback_percent, 0, 100),
+        ("long_percent", workload.long_percent, 0, 100),
+    )
+    for name, value, low, high in limits:
+        if not low <= value <= high:
+            yield f"{key}.{name}: {value} is out of range; use {low} to {high}"
+
+
+def _path_problems(groups: tuple[GroupSpec, ...]) -> Iterator[str]:
+    """Paths that are no Windows paths, and paths that two things would share."""
+    files: list[tuple[str, str]] = []
+    directories: list[tuple[str, str]] = []
+    for number, group in enumerate(groups):
+        key = f"group[{number}]"
+        directories += [(f"{key}.log_path", group.log_path)]
+        if group.system_path.casefold() != group.log_path.casefold():
+            directories += [(f"{key}.system_path", group.system_path)]
+        for position, store in enumerate(group.stores):
+            files += [(f"{key}.store[{position}].edb", store.edb)]
+            files += [(f"{key}.store[{position}].stm", store.stm)]
+    # A directory must leave room for the names of the logs in it.
+    lengths = [(key, f"{path}\\E00FFFFF.log") for key, path in directories]
+    for key, path in files + lengths:
+        try:
+            to_volume_path(path)
+        except WindowsPathError as error:
+            yield f"{key}: {path!r}: {error.reason}; write a full path, as in 'C:\\mail\\priv1.edb'"
+            return
+    for key, path in directories:
+        if path.endswith(":"):
+            yield f"{key}: {path!r} is a whole drive; name a folder on it, as in '{path}\\logs'"
+    for key, path in files:
+        wanted = ".edb" if key.endswith(".edb") else ".stm"
+        if not path.lower().endswith(wanted):
+            yield f"{key}: {path!r} must end in {wanted}"
+    yield from _repeated(files, _canonical)
+    # JET refuses two instances one log or system directory (-1084, -1083).
+    yield from _repeated(directories, _canonical)
+
+
+def _canonical(path: str) -> str:
+    return path_key(to_volume_path(path))
+
+
+def _repeated(items: Iterable[tuple[str, str]], folded: Callable[[str], str]) -> Iterator[str]:
+    seen: dict[str, str] = {}
+    for key, value in items:
+        first = seen.setdefault(folded(value), key)
+        if first != key:
+            yield f"{key}: {value!r} is already used by {first}; choose another"
+
+
+def _unprintable(name: str) -> bool:
+    return not name.strip() or not name.isprintable()

@@ -1,0 +1,258 @@
+"""The command line: exit codes, one clear line for each error, JSON that a script can read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+import eseback
+import esebcli
+from eseback.api import BackupApi
+from eseback.errors import EseBackupError
+from esebcli import transports
+from esebcli.cli import main
+from esebcli.transports import ENTRY_POINT_GROUP
+from tests.esebcli.support_fake import FakeServer
+from tests.esebcli.support_jobs import flip, names_in
+
+HERE = "tests.esebcli.test_cli"
+
+
+@frozen
+class Outcome:
+    """What a command did."""
+
+    code: object
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+
+Run = Callable[..., Outcome]
+_SERVER: list[FakeServer] = []
+
+
+class FakeTransport:
+    """Leads to the scripted server of the running test."""
+
+    closed = 0
+
+    def __init__(self, address: str) -> None:
+        if address == "crash":
+            raise RuntimeError("a bug")
+
+    def session(self) -> BackupApi:
+        return _SERVER[-1].api
+
+    def close(self) -> None:
+        type(self).closed += 1
+
+
+@pytest.fixture
+def run(
+    server: FakeServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Run a command against the scripted server."""
+    point = EntryPoint("fake", f"{HERE}:FakeTransport", ENTRY_POINT_GROUP)
+    monkeypatch.setattr(transports, "entry_points", EntryPoints([point]).select)
+    _SERVER.append(server)
+
+    def run_command(*arguments: object) -> Outcome:
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(exit_.value.code, captured.out, captured.err)
+
+    return run_command
+
+
+def backup(*more: object, kind: str = "full", out: object) -> list[object]:
+    return ["backup", "--server", "fake:x", "--kind", kind, "--out", out, *more]
+
+
+def one_line(outcome: Outcome) -> str:
+    """The only line of an error."""
+    assert outcome.err.startswith("esebcli: ") and outcome.err.count("\n") == 1, outcome.err
+    assert "Traceback" not in outcome.err
+    return outcome.err
+
+
+def test_backup_verify_and_show(run: Run, server: FakeServer, tmp_path: Path) -> None:
+    full, inc = tmp_path / "full", tmp_path / "inc"
+    outcome = run(*backup(out=full))
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "First Storage Group: complete, 7 files" in outcome.out
+    assert f"full backup done: {full}" in outcome.out
+    for group in server.groups:
+        group.work(2)
+    assert run(*backup("--previous", full, kind="incremental", out=inc)).code == 0
+    outcome = run("verify", full, inc)
+    assert outcome.code == 0
+    assert "Second: restorable to log generation 9 (0x9) from full" in outcome.out
+    assert outcome.out.endswith("verified: ok\n")
+    outcome = run("show", full)
+    assert outcome.code == 0
+    assert "First Storage Group/priv1.edb" in outcome.out
+    assert "C:\\Program Files\\Exchsrvr\\mdbdata\\priv1.edb" in outcome.out
+    assert FakeTransport.closed >= 2
+
+
+def test_only_the_groups_named(run: Run, server: FakeServer, tmp_path: Path) -> None:
+    arguments = backup("--group", "Second", "--computer", "EXCH1", "--json", out=tmp_path / "s")
+    outcome = run(*arguments)
+    assert [group["name"] for group in outcome.data["groups"]] == ["Second"]
+    assert "get_nodes" not in server.methods()
+
+
+def test_json_of_a_backup(run: Run, tmp_path: Path) -> None:
+    outcome = run(*backup("--json", out=tmp_path / "set"))
+    assert outcome.code == 0 and outcome.err == ""
+    data = outcome.data
+    assert data["ok"] is True and data["reasons"] == []
+    assert data["state"] == "complete" and data["folder"] == str(tmp_path / "set")
+    assert data["groups"][0]["logs"]["high"] == 6
+    assert data["groups"][0]["truncation"] == "done"
+
+
+def test_json_of_verify_and_show(run: Run, tmp_path: Path) -> None:
+    run(*backup(out=tmp_path / "set"))
+    data = run("verify", "--json", tmp_path / "set").data
+    assert data["ok"] is True
+    assert data["chains"][0]["restorable_to"] == 6
+    flip(tmp_path / "set" / "Second" / "E0100005.log", 4150)
+    outcome = run("verify", "--json", tmp_path / "set")
+    assert outcome.code == 1
+    finding = outcome.data["sets"][0]["groups"][1]["findings"][0]
+    assert finding["layer"] == "file" and finding["file"] == "E0100005.log"
+    assert run("show", "--json", tmp_path / "set").data["kind"] == "full"
+
+
+def test_quiet_says_nothing_but_errors(run: Run, server: FakeServer, tmp_path: Path) -> None:
+    outcome = run(*backup("--quiet", out=tmp_path / "a"))
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    server.fail("backup_read_file", EseBackupError.from_jet(-1018, "backup_read_file"))
+    outcome = run(*backup("--quiet", "--group", "Second", out=tmp_path / "b"))
+    assert outcome.code == 1 and outcome.out == ""
+    assert "Second: backup_read_file: hrReadVerifyFailure" in one_line(outcome)
+
+
+def test_a_failed_backup(run: Run, server: FakeServer, tmp_path: Path) -> None:
+    server.fail("backup_truncate_logs", EseBackupError.from_jet(-1032, "backup_truncate_logs"))
+    outcome = run(*backup("--json", "--group", "Second", out=tmp_path / "set"))
+    assert outcome.code == 1
+    assert outcome.data["ok"] is False
+    assert outcome.data["state"] == "complete"
+    assert outcome.data["groups"][0]["truncation"] == "unknown"
+    assert "-1032" in one_line(outcome) and "-1032" in outcome.data["reasons"][0]
+    # Complete all the same.
+    verified = run("verify", tmp_path / "set")
+    assert verified.code == 0
+    assert "note: whether its logs were truncated is unknown" in verified.out
+
+
+def test_an_unreachable_server_is_a_failure(run: Run, server: FakeServer, tmp_path: Path) -> None:
+    server.fail("backup_prepare", EseBackupError.from_name("hrCouldNotConnect", "backup_prepare"))
+    outcome = run(*backup(out=tmp_path / "set"))
+    assert outcome.code == 1 and "hrCouldNotConnect" in one_line(outcome)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["backup"], "Missing option"),
+        (["backup", "--kind", "weekly"], "'weekly' is not one of"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["verify"], "Missing argument"),
+        (["show"], "Missing argument"),
+        (["--nonsense"], "No such option"),
+        (backup("--parallel", "0", out="x"), "Invalid value for '--parallel'"),
+        (["backup", "--server", "x", "--kind", "full", "--out", "x"], "has no scheme"),
+        (["backup", "--server", "rpc:x", "--kind", "full", "--out", "x"], "no transport 'rpc'"),
+        (backup("--previous", "nowhere", kind="incremental", out="x"), "nowhere is no backup set"),
+        (backup("--previous", "nowhere", out="x"), "a full backup starts a chain"),
+        (["verify", "a", "./a"], "a set is named twice"),
+    ],
+)
+def test_user_errors_are_one_line_and_2(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = run(*arguments)
+    assert outcome.code == 2 and outcome.out == ""
+    assert message in one_line(outcome)
+    assert names_in(tmp_path) == []
+
+
+def test_a_used_folder_is_refused_before_the_server_is_asked(
+    run: Run, server: FakeServer, tmp_path: Path
+) -> None:
+    (tmp_path / "precious").write_text("data")
+    outcome = run(*backup(out=tmp_path))
+    assert outcome.code == 2 and "is not empty" in one_line(outcome)
+    assert server.calls == [] and names_in(tmp_path) == ["precious"]
+
+
+def test_sets_that_can_not_be_read(run: Run, tmp_path: Path) -> None:
+    outcome = run("show", tmp_path)
+    assert outcome.code == 1 and "has no manifest.json" in one_line(outcome)
+    (tmp_path / "manifest.json").write_bytes(b"\xff garbage \0")
+    outcome = run("show", tmp_path)
+    assert outcome.code == 1 and "not JSON" in one_line(outcome)
+    outcome = run("verify", tmp_path)
+    assert outcome.code == 1 and "[manifest]" in outcome.out and "NOT OK" in outcome.out
+
+
+def test_hostile_names_do_not_reach_the_terminal(
+    run: Run, server: FakeServer, tmp_path: Path
+) -> None:
+    server.groups[1].listed = lambda names: [*names, "\x1b[2Jevil"]
+    outcome = run(*backup("--group", "Second", out=tmp_path / "set"))
+    assert outcome.code == 1
+    assert "\x1b" not in outcome.out + outcome.err
+    assert "\x1b" not in run("show", tmp_path / "set").out
+    assert "\x1b" not in run("verify", tmp_path / "set").out
+
+
+def test_control_c(run: Run, server: FakeServer, tmp_path: Path) -> None:
+    server.fail("backup_read_file", KeyboardInterrupt())
+    outcome = run(*backup("--group", "Second", out=tmp_path / "set"))
+    assert outcome.code == 1 and "interrupted" in one_line(outcome)
+    assert server.methods()[-2:] == ["backup_instance_end", "backup_end"]
+
+
+def test_a_bug_is_shown_and_not_called_a_user_error(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["backup", "--server", "fake:crash", "--kind", "full", "--out", str(tmp_path / "s")])
+
+
+def test_help_and_version(run: Run) -> None:
+    assert run("--help").code == 0
+    assert "--previous" in run("backup", "--help").out
+    outcome = run("--version")
+    assert outcome.code == 0 and outcome.out == f"esebcli {esebcli.__version__}\n"
+    assert esebcli.__version__ == eseback.__version__
+    assert run().code == 2
+
+
+def test_version_is_light() -> None:
+    code = (
+        "import sys\ntry:\n from esebcli.cli import main; main(['--version'])\n"
+        "except SystemExit: print(*sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert "click" in loaded
+    heavy = {"attr", "attrs", "cattrs", "rich", "eseback", "esebcli.job", "importlib.metadata"}
+    assert not loaded & heavy
