@@ -218,7 +218,9 @@ class DatabaseCheck:
         if not self._head.is_full() or not self._size:
             self._findings.add(Layer.FILE, "it is empty or cut off")
         if self._bad_count:
-            pages = ", ".join(map(str, self._bad)) + (", ..." if self._bad_count > 3 else "")
+            pages = ", ".join(map(str, self._bad)) + (
+                ", ..." if self._bad_count > _BAD_PAGES_NAMED else ""
+            )
             text = f"wrong checksum of {self._bad_count} page(s): {pages}"
             if self._repairable_count:
                 text += f" ({self._repairable_count} with a single wrong bit)"

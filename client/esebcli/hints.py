@@ -8,14 +8,14 @@ from typing import Final
 from eseback.errors import ConnectionLost, EseBackupError, JetErr
 
 _HINTS: Final[Mapping[JetErr, str]] = {
-    JetErr.BACKUP_IN_PROGRESS: "another backup of this group runs; try again when it has ended",
-    JetErr.MISSING_FULL_BACKUP: "a mounted database has no full backup yet; make a full backup",
-    JetErr.INVALID_BACKUP: "the group uses circular logging; only full and copy backups work",
-    JetErr.MISSING_FILE_TO_BACKUP: "logs since the last backup are gone; make a full backup",
-    JetErr.BACKUP_ABORT_BY_SERVER: "the server is stopping the group; try again when it runs",
-    JetErr.BACKUP_NOT_ALLOWED_YET: "the group is starting or stopping; try again later",
-    JetErr.READ_VERIFY_FAILURE: "the database is damaged on the server; check it there",
-    JetErr.LOG_READ_VERIFY_FAILURE: "a log is damaged on the server; make a full backup",
+    JetErr.BACKUP_IN_PROGRESS: "try again when that one has ended",
+    JetErr.MISSING_FULL_BACKUP: "make a full backup first",
+    JetErr.INVALID_BACKUP: "make a full or a copy backup",
+    JetErr.MISSING_FILE_TO_BACKUP: "make a full backup",
+    JetErr.BACKUP_ABORT_BY_SERVER: "try again when the group runs again",
+    JetErr.BACKUP_NOT_ALLOWED_YET: "try again later",
+    JetErr.READ_VERIFY_FAILURE: "check the database on the server",
+    JetErr.LOG_READ_VERIFY_FAILURE: "make a full backup",
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from attrs import evolve
+
 from esebcli.findings import Finding
 from esebcli.job import JobResult
 from esebcli.manifest import Manifest, SavedGroup, State, Truncation, to_plain
@@ -29,9 +31,9 @@ def size_text(size: int) -> str:
 
 
 def result_lines(result: JobResult) -> Iterable[str]:
-    """What a backup came to: a line for each group, then one for the whole."""
+    """What a backup came to: a line for each group and one for the whole. Not why it failed."""
     for group in result.manifest.groups:
-        yield from group_lines(group)
+        yield from group_lines(evolve(group, error=None))
     outcome = "done" if result.ok else "FAILED"
     yield f"{result.manifest.kind.value} backup {outcome}: {result.folder}"
 

@@ -27,6 +27,7 @@ class JobResult:
         bytes: sum of their sizes.
         calls: number of calls in the transcript.
         restorable_to: generation by group that the chain up to this job was found to restore to.
+        restored: by group, what was restored and compared, in words.
         seconds: wall time.
         output: what the client wrote to standard output and standard error.
         transcript: file name of the transcript, relative to the results.
@@ -41,6 +42,7 @@ class JobResult:
     calls: int
     restorable_to: dict[str, int | None]
     seconds: float
+    restored: dict[str, str] = field(factory=dict)
     output: str = ""
     trace: str = ""
     transcript: str | None = None

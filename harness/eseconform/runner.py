@@ -190,6 +190,7 @@ class _CaseRun:
             calls=calls,
             restorable_to={group: truth.restorable_to for group, truth in data.truth.items()},
             seconds=round(answer.seconds, 3),
+            restored={group: t.summary for group, t in data.truth.items() if t.summary},
             output=answer.output,
             trace=answer.trace,
             transcript=str(self._transcript(len(self.jobs)).relative_to(self.settings.folder)),

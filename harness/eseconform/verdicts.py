@@ -125,7 +125,7 @@ def sum_up(findings: Iterable[Finding]) -> tuple[AxisResult, ...]:
     results = []
     for axis in Axis:
         mine = [f for f in everything if f.axis is axis]
-        mine.sort(key=lambda f: (-f.verdict.severity, not f.critical, f.call or 0))
+        mine.sort(key=lambda f: (-f.verdict.severity, f.job or 0, f.call or 0))
         results.append(AxisResult(axis, worst(f.verdict for f in mine), tuple(mine)))
     return tuple(results)
 

@@ -26,6 +26,7 @@ from .layer import ApiLayer
 R = TypeVar("R")
 _GIVES_CONTEXT: Final = frozenset({"restore_open", "restore_reopen"})
 _ENDS_GROUP: Final = frozenset({"backup_instance_end", "backup_end"})
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _ERROR_KEYS: Final = {"hresult", "jet", "name", "lost", "detail"}
 
 
@@ -84,7 +85,7 @@ class Recorder(ApiLayer):
                 self._groups[arguments["context"]] = name
         elif method in _ENDS_GROUP:
             self._groups.pop(arguments["context"], None)
-        self._sink.write(json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n")
+        self._sink.write(_ENCODE(line) + "\n")
 
     def _group(self, method: str, arguments: Mapping[str, Any]) -> str | None:
         if method == "backup_setup":

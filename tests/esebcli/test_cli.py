@@ -162,6 +162,14 @@ def test_a_failed_backup(run: Run, server: FakeServer, tmp_path: Path) -> None:
     assert "note: whether its logs were truncated is unknown" in verified.out
 
 
+def test_a_failure_is_told_once(run: Run, server: FakeServer, tmp_path: Path) -> None:
+    server.fail("backup_setup", EseBackupError.from_jet(-560, "backup_setup"))
+    outcome = run(*backup("--group", "Second", kind="incremental", out=tmp_path / "set"))
+    assert outcome.code == 1
+    assert "make a full backup first" in one_line(outcome)
+    assert "Second: incomplete, 0 files" in outcome.out and "-560" not in outcome.out
+
+
 def test_an_unreachable_server_is_a_failure(run: Run, server: FakeServer, tmp_path: Path) -> None:
     server.fail("backup_prepare", EseBackupError.from_name("hrCouldNotConnect", "backup_prepare"))
     outcome = run(*backup(out=tmp_path / "set"))

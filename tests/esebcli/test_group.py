@@ -126,11 +126,11 @@ def _check_sealed(server: FakeServer, tmp_path: Path, kind: Kind, group: SavedGr
 @pytest.mark.parametrize(
     ("method", "jet", "hint"),
     [
-        ("backup_setup", -505, "another backup of this group runs"),
-        ("backup_setup", -560, "make a full backup"),
-        ("backup_setup", -526, "circular logging"),
-        ("backup_get_log_and_patch_files", -569, "logs since the last backup are gone"),
-        ("backup_read_file", -1018, "damaged on the server"),
+        ("backup_setup", -505, "try again when that one has ended"),
+        ("backup_setup", -560, "make a full backup first"),
+        ("backup_setup", -526, "make a full or a copy backup"),
+        ("backup_get_log_and_patch_files", -569, "make a full backup"),
+        ("backup_read_file", -1018, "check the database on the server"),
     ],
 )
 @pytest.mark.parametrize("wrapped", [False, True])

@@ -11,6 +11,7 @@ from eseback.jeterr import JetErr
 from esesim.engine.errors import JetError
 from esesim.exchange import InstanceSlots
 from esesim.server import SimulatedServer
+from esesim.windows_path import to_volume_path
 from tests.esesim.support.servers import back_up, prepare, small_server, small_topology
 
 
@@ -112,19 +113,24 @@ def test_truncation_waits_for_dismounted_stores(switched_on: bool) -> None:
 
 
 def test_slots_for_instances() -> None:
-    slots = InstanceSlots(16)
+    slots = InstanceSlots(16, 4)
     for number in range(16):
-        slots.reserve(f"I{number}")
+        slots.reserve(f"I{number}", storage_group=number < 3)
     assert slots.in_use == 16
-    with pytest.raises(JetError) as caught:
-        slots.reserve("I16")
+    with pytest.raises(JetError, match="has 16 instances") as caught:
+        slots.reserve("I16", storage_group=True)
     assert caught.value.err == -1214
-    slots.release("I3")
-    slots.release("I3")
-    slots.reserve("I16")
+    slots.release("I9")
+    slots.release("I9")
     with pytest.raises(JetError) as caught:
-        slots.reserve("I16")
-    assert caught.value.err in (JetErr.TOO_MANY_INSTANCES, JetErr.INSTANCE_NAME_IN_USE)
+        slots.reserve("I3", storage_group=False)
+    assert caught.value.err == JetErr.INSTANCE_NAME_IN_USE
+    slots.reserve("I16", storage_group=True)
+    slots.release("I10")
+    with pytest.raises(JetError, match="4 storage groups run already") as caught:
+        slots.reserve("I17", storage_group=True)
+    assert caught.value.err == -1214
+    slots.reserve("I17", storage_group=False)
 
 
 def test_groups_share_the_slots_of_the_process_with_restores() -> None:
@@ -132,7 +138,7 @@ def test_groups_share_the_slots_of_the_process_with_restores() -> None:
     slots = server.groups[0]._slots
     assert slots.in_use == 3
     for number in range(13):
-        slots.reserve(f"restore {number}")
+        slots.reserve(f"restore {number}", storage_group=False)
     with pytest.raises(EseBackupError) as caught:
         server.mount("G4", "G4S1")
     assert caught.value.jet == -1214
@@ -148,14 +154,34 @@ def test_a_mount_that_fails_leaves_no_instance_behind() -> None:
     edb = group.spec.stores[0].edb
     server.mount("G1", "G1S1")
     server.dismount("G1", "G1S1")
-    path = edb.replace("\\", "/").replace(":", "")
-    file = server.volume.open(path)
+    file = server.volume.open(to_volume_path(edb))
     file.write(0, bytes(8192))
     file.close()
     with pytest.raises(EseBackupError) as caught:
         server.mount("G1", "G1S1")
     assert caught.value.jet == JetErr.DATABASE_CORRUPTED
     assert (group.instance, group.mounted, group._slots.in_use) == (None, (), 0)
+
+
+def test_a_store_that_fails_does_not_keep_the_others_from_work() -> None:
+    topology = small_topology(stores=2)
+    server = SimulatedServer(topology)
+    server.close()
+    broken = to_volume_path(server.groups[0].spec.stores[1].edb)
+    file = server.volume.open(broken)
+    file.write(0, bytes(8192))
+    file.close()
+    again = SimulatedServer(
+        small_topology(stores=2, dismounted=("G1S1", "G1S2")), volume=server.volume
+    )
+    group = again.groups[0]
+    with pytest.raises(JetError, match="DATABASE_CORRUPTED"):
+        group.mount("G1S1", "G1S2")
+    assert mounted(again) == ["G1S1"]
+    tail = group.running.log.tail
+    again.run_workload("G1", 20)
+    assert group.running.log.tail > tail
+    again.close()
 
 
 def test_xor_pages_of_2003() -> None:

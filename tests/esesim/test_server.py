@@ -181,7 +181,9 @@ def test_workload_runs_before_each_call_of_the_group() -> None:
         api.backup_setup(prepared.context, prepared.instances["G1"], BackupType.FULL)
         for _ in range(9):
             api.backup_get_dependency_info(prepared.context)
-        passed = [group.clock.milliseconds - b for group, b in zip(server.groups, before, strict=True)]
+        passed = [
+            group.clock.milliseconds - b for group, b in zip(server.groups, before, strict=True)
+        ]
         assert passed[1] == 0, "calls of one group are nothing to the other"
         counts[steps] = passed[0]
     assert counts == {0: 10 * 20, 1: 10 * (20 + 250), 5: 10 * (20 + 5 * 250)}

@@ -132,6 +132,10 @@ def run(seed: int, steps: int) -> str:
         back_up(api, "G1", size=65528)
         back_up(api, "G1", BackupType.LOGS_ONLY)
         back_up(api, "G2")
+        ended = prepare(api).context
+        api.backup_end(ended)
+        with pytest.raises(EseBackupError):
+            api.backup_read_file(ended, 999, bytearray(1))
         return sink.getvalue()
 
 

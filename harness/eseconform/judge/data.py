@@ -58,12 +58,14 @@ class GroupTruth:
         measured: whether that was tried at all.
         reason: why it does not restore, in words.
         unreadable: the saved bytes can't be read from here, so nothing can be said.
+        summary: what was restored and compared, in words; empty when nothing was.
     """
 
     restorable_to: int | None = None
     measured: bool = False
     reason: str = ""
     unreadable: bool = False
+    summary: str = ""
 
 
 @frozen
@@ -192,8 +194,10 @@ class _Judge:
             self._add("ESE-BKP-DATA-001", f"{group} does not restore: {restored.problem}")
             return
         committed = self._groups[group].committed
+        rows = 0
         for database in chain.databases:
             wanted = committed(database.edb, restored.generation)
+            rows += sum(map(len, wanted.values()))
             texts = row_differences(wanted, restored.rows[database.edb], NAMES_SHOWN_MAX)
             if texts:
                 text = "; ".join(texts)
@@ -202,6 +206,10 @@ class _Judge:
                 self._add("ESE-BKP-DATA-002", f"restored {outcome.reason}")
         if not outcome.reason:
             outcome.restorable_to = restored.generation
+            outcome.summary = (
+                f"{len(chain.images)} files and logs {chain.gen_low:X} to {chain.gen_high:X} "
+                f"recovered, {rows} rows as committed"
+            )
 
     def _suspect_ourselves(self, group: str, problem: str) -> None:
         """A set without a flaw that does not restore is no fault of the client."""

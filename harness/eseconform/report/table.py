@@ -35,6 +35,7 @@ _MEANING = {
 }
 
 FINDINGS_SHOWN_MAX = 6
+CASES_IN_DETAIL_MAX = 3
 WIDTH_WHEN_UNKNOWN = 120
 
 
@@ -75,6 +76,8 @@ def print_report(run: RunResult, console: Console) -> None:
     for case in run.cases:
         if not _unremarkable(case):
             _print_case(case, console)
+        elif run.selected <= CASES_IN_DETAIL_MAX and case.family != "sanity":
+            _print_jobs(case, console)
     if run.note:
         console.print(Text(run.note, style="bold"))
     console.print(
@@ -103,6 +106,18 @@ def verdict_table(run: RunResult) -> Table:
 
 def _unremarkable(case: CaseResult) -> bool:
     return case.verdict in (Verdict.PASS, Verdict.SKIP, Verdict.NOT_APPLICABLE)
+
+
+def _print_jobs(case: CaseResult, console: Console) -> None:
+    console.print(Text.assemble((case.id, "bold"), f"  {case.title}"))
+    for number, job in enumerate(case.jobs, 1):
+        size = job.bytes / (1 << 20)
+        console.print(
+            f"  job {number}, {job.kind}: {job.outcome}, {job.files} files, {size:.1f} MiB, "
+            f"{job.calls} calls, every one judged"
+        )
+        for group, text in job.restored.items():
+            console.print(Text(f"    replay of {group}: {text}"))
 
 
 def _print_case(case: CaseResult, console: Console) -> None:

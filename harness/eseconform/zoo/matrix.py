@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import frozen
 
 from eseconform.cases import Case, catalogue
 from eseconform.events import EventStream
@@ -23,6 +23,7 @@ from eseconform.verdicts import Axis, Verdict
 from eseconform.zoo.specimens import SPECIMENS, Specimen
 
 BAD = (Verdict.FAIL, Verdict.CRASH)
+SENTENCES_MAX = 2
 
 
 @frozen
@@ -54,12 +55,14 @@ class Row:
 
     @property
     def sentence(self) -> str:
-        """What one case says about the client: its first finding on the right axis."""
-        for result in self.caught_rightly_by:
-            for axis in result.axes:
-                if axis.axis is self.specimen.axis and axis.findings:
-                    return axis.findings[0].sentence
-        return next((result.divergence for result in self.caught_by), "")
+        """What the first case that caught it says: its two first findings on the right axis."""
+        axis = self.specimen.axis
+        if axis is None or not self.caught_rightly_by:
+            return next((result.divergence for result in self.caught_by), "")
+        by_rule: dict[str | None, str] = {}
+        for finding in self.caught_rightly_by[0].axis(axis).findings:
+            by_rule.setdefault(finding.requirement, finding.sentence)
+        return "; ".join(list(by_rule.values())[:SENTENCES_MAX])
 
     @property
     def problem(self) -> str:
@@ -82,7 +85,7 @@ class Matrix:
     """All clients against all cases."""
 
     cases: tuple[Case, ...]
-    rows: tuple[Row, ...] = field(converter=tuple)
+    rows: tuple[Row, ...]
 
     @property
     def idle_cases(self) -> tuple[str, ...]:

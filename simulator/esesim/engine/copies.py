@@ -102,7 +102,7 @@ class DatabaseCopy:
         first = self.position // self.page_size - 1
         pages = self.database.pages
         count = len(part) // self.page_size
-        if pages.dirty and any(first <= pgno < first + count for pgno in pages.dirty):
+        if not pages.dirty.keys().isdisjoint(range(first, first + count)):
             self._instance.marks["stale_page_copied"] += 1
         # Page n stands one page behind its number: both headers come first.
         pages.file.read_into(self.position, part)

@@ -215,7 +215,8 @@ class LogStream:
     def _start_block(self, offset: int) -> None:
         self._block_start = offset
         self._records_lsn = self.header.generation << 32 | offset + logblock.BLOCK_HEADER_SIZE
-        self._room = self._file_size - offset - logblock.BLOCK_HEADER_SIZE - _END_ROOM
+        # One sector is kept back: after a flush the end mark needs a block of its own.
+        self._room = self._file_size - offset - logblock.BLOCK_HEADER_SIZE - SECTOR
 
 
 def replace_current(files: LogFiles, header: LogHeader) -> None:

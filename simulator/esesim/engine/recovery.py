@@ -224,9 +224,7 @@ def finish_roll(instance: Instance) -> None:
 
 def redo_log(replay: Replay, log: LogFile) -> None:
     """Redo every record of one generation."""
-    base = log.generation << 32
-    for start, end in log.blocks:
-        replay.redo_records(log.data, start, end, base)
+    replay.redo_blocks(log.data, log.blocks, log.generation << 32)
     replay.counts.generations += 1
     replay.write_back()
 

@@ -8,7 +8,7 @@ end of a backup set, because a later set may hold the commit (ESE source _log/lo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from attrs import define, field
 
@@ -21,7 +21,7 @@ from .log import LogStream
 from .logrecord import (
     COMPENSATION,
     OPERATION,
-    REPLACE_OLD,
+    RECORD_HEAD,
     STREAM_WRITE,
     LogType,
     mark,
@@ -39,7 +39,10 @@ _TRANSACTION_ENDS = frozenset((int(LogType.COMMIT), int(LogType.ROLLBACK)))
 _ATTACH, _DETACH = int(LogType.ATTACH_DB), int(LogType.DETACH_DB)
 _STREAM_WRITE = int(LogType.STREAM_WRITE)
 _OPERATION_SIZE = OPERATION.size
-_BODY_OFFSET = OPERATION.size + REPLACE_OLD.size
+_HEAD_SIZE = RECORD_HEAD.size
+_KIND_BITS = COMPENSATION - 1
+# An insert takes its node and a tag of four bytes.
+_INSERT_COST = OPERATION.size - 4
 # Pages that may wait before a batch is written, so that a replay needs bounded memory.
 _DIRTY_MAX = 8192
 
@@ -51,9 +54,11 @@ class Target:
     database: Database
     streaming: VolumeFile | None
     pages: dict[int, Page] = field(init=False)
+    dirty: dict[int, Page] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.pages = self.database.pages.pages
+        self.dirty = self.database.pages.dirty
 
 
 @define
@@ -84,73 +89,75 @@ class Replay:
         self._attach = attach
         self._detach = detach
 
-    def redo_records(self, data: bytes, start: int, end: int, base: int) -> bool:
-        """Redo the records in ``data[start:end]``; position of a record = ``base`` + its offset.
+    def redo_blocks(self, data: bytes, blocks: Iterable[tuple[int, int]], base: int) -> None:
+        """Redo the records between (start, end) of each block, up to an end-of-log mark.
 
-        Returns whether the end-of-log mark was among them.
+        The position of a record is ``base`` plus its offset. This loop runs once per record of a
+        replay, some 200 000 times a second: it spells out what could be functions.
         """
-        targets, open_ = self.targets, self.open
-        unpack = OPERATION.unpack_from
-        counts = self.counts
-        offset = start
-        records = applied = 0
-        while offset < end:
-            kind = data[offset]
-            size = data[offset + 2] | data[offset + 3] << 8
-            if size < 8:
-                raise JetError(
-                    JetErr.LOG_CORRUPTED, f"a record of {size} bytes at {base + offset:#x}"
-                )
-            records += 1
-            row_kind = kind & 0x7F
-            if row_kind in _ROW_KINDS:
-                target = targets.get(data[offset + 1])
-                if target is not None:
-                    _, _, _, tx, pgno, _, before, after, place = unpack(data, offset)
-                    page = target.pages.get(pgno)
-                    if page is None:
-                        page = target.database.pages.get(pgno)
-                    dbtime = page.dbtime
-                    if dbtime == before:
-                        if row_kind == _INSERT:
-                            page.nodes.insert(place, data[offset + _OPERATION_SIZE : offset + size])
-                            page.used += size - _OPERATION_SIZE + 4
-                        elif row_kind == _DELETE:
-                            page.used -= len(page.nodes.pop(place)) + 4
-                        else:
-                            old = data[offset + _OPERATION_SIZE] | (
-                                data[offset + _OPERATION_SIZE + 1] << 8
-                            )
-                            node = data[offset + _BODY_OFFSET + old : offset + size]
-                            page.used += len(node) - old
-                            page.nodes[place] = node
-                        page.dbtime = after
-                        page.keys = None
-                        applied += 1
-                        if page.recovery_position is None:
-                            page.recovery_position = base + offset
-                            target.database.pages.dirty[pgno] = page
-                    elif dbtime < after:
-                        raise dbtime_mismatch(target.database.pages, page, before, after)
-                    target.database.dbtime = after
-                    if tx:
-                        if kind < COMPENSATION:
-                            open_[tx].append((data, offset, base + offset))
-                        elif open_[tx]:
-                            open_[tx].pop()
-            elif kind == _END:
-                counts.records += records
-                counts.applied += applied
-                return True
-            else:
-                self._redo_other(kind, data, offset, size, base)
-            offset += size
-        counts.records += records
-        counts.applied += applied
-        return False
+        targets, open_, counts = self.targets, self.open, self.counts
+        ends, row_kinds = _TRANSACTION_ENDS, _ROW_KINDS
+        unpack, unpack_head = OPERATION.unpack_from, RECORD_HEAD.unpack_from
+        for start, end in blocks:
+            offset = start
+            while offset < end:
+                counts.records += 1
+                kind = data[offset] & _KIND_BITS
+                if kind not in row_kinds:
+                    kind, _, size, tx = unpack_head(data, offset)
+                    if size < _HEAD_SIZE:
+                        raise _bad_record(size, base + offset)
+                    if kind == _BEGIN:
+                        open_[tx] = []
+                        if tx > self.last_transaction:
+                            self.last_transaction = tx
+                    elif kind in ends:
+                        open_.pop(tx, None)
+                    elif kind == _END:
+                        return
+                    else:
+                        self._redo_other(kind, data, offset, size, base)
+                    offset += size
+                    continue
+                full_kind, dbid, size, tx, pgno, _, before, after, place = unpack(data, offset)
+                if size < _OPERATION_SIZE:
+                    raise _bad_record(size, base + offset)
+                target = targets.get(dbid)
+                if target is None:
+                    offset += size
+                    continue
+                page = target.pages.get(pgno)
+                if page is None:
+                    page = target.database.pages.get(pgno)
+                dbtime = page.dbtime
+                if dbtime == before:
+                    body = offset + _OPERATION_SIZE
+                    if kind == _INSERT:
+                        page.nodes.insert(place, data[body : offset + size])
+                        page.used += size - _INSERT_COST
+                    elif kind == _DELETE:
+                        page.used -= len(page.nodes.pop(place)) + 4
+                    else:
+                        old = data[body] | data[body + 1] << 8
+                        page.nodes[place] = data[body + 2 + old : offset + size]
+                        page.used += size - _OPERATION_SIZE - 2 - 2 * old
+                    page.dbtime = after
+                    page.keys = None
+                    counts.applied += 1
+                    if page.recovery_position is None:
+                        page.recovery_position = base + offset
+                        target.dirty[pgno] = page
+                elif dbtime < after:
+                    raise dbtime_mismatch(target.database.pages, page, before, after)
+                target.database.dbtime = after
+                if tx:
+                    if full_kind == kind:
+                        open_[tx].append((data, offset, base + offset))
+                    elif open_[tx]:
+                        open_[tx].pop()
+                offset += size
 
     def _redo_other(self, kind: int, data: bytes, offset: int, size: int, base: int) -> None:
-        tx = int.from_bytes(data[offset + 4 : offset + 8], "little")
         dbid = data[offset + 1]
         if kind == _MACRO:
             target = self.targets.get(dbid)
@@ -158,11 +165,6 @@ class Replay:
                 record = data[offset : offset + size]
                 apply_macro(target.database.pages, record, base + offset)
                 target.database.dbtime = int.from_bytes(record[8:16], "little")
-        elif kind == _BEGIN:
-            self.open[tx] = []
-            self.last_transaction = max(self.last_transaction, tx)
-        elif kind in _TRANSACTION_ENDS:
-            self.open.pop(tx, None)
         elif kind == _STREAM_WRITE:
             target = self.targets.get(dbid)
             if target is not None and target.streaming is not None:
@@ -209,3 +211,7 @@ class Replay:
             return
         tree = target.database.tree_at(fdp)
         Undo(LogType(kind), tree, node).run(tx)
+
+
+def _bad_record(size: int, lsn: int) -> JetError:
+    return JetError(JetErr.LOG_CORRUPTED, f"a record of {size} bytes at {lsn:#x}")

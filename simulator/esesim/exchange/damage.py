@@ -28,8 +28,9 @@ _RECORD_OFFSET: Final = HEADER_BYTES + BLOCK_HEADER_SIZE + 1
 def damage_page(group: StorageGroup, volume: Volume, file_name: str, page: int | None) -> None:
     """Flip a byte in a page of a mounted .edb or .stm of ``group``.
 
-    ``page`` None: one that the workload does not read. Raises LookupError for a file that is no
-    mounted database, ValueError for a page that it does not have or, in a .stm, that is free.
+    ``page`` None: one that the workload does not read; any other may stop the workload with
+    JetError -1018 when it comes by. Raises LookupError for a file that is no mounted database,
+    ValueError for a page that it does not have or, in a .stm, that is free.
     """
     with group.lock:
         database = _database(group, file_name)

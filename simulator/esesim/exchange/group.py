@@ -117,13 +117,12 @@ class StorageGroup:
                         created.append(store.edb)
                     self._mounted.add(store.name)
             finally:
+                # Also when one of several failed: the others are mounted and in use.
                 self._note_mounts()
-            if self._workload is None:
-                self._workload = self._make_workload(instance, self.spec, self.rng)
-            elif not was_running:
-                self._workload.restart(instance)
+                if not was_running and self.instance is not None:
+                    self._resume_work(self.instance)
             for edb in created:
-                self._workload.populate(edb)
+                self._work().populate(edb)
 
     def dismount(self, store_name: str) -> None:
         """Dismount a store; with the last one the instance terminates.
@@ -135,8 +134,8 @@ class StorageGroup:
             if store.name not in self._mounted:
                 return
             instance = self.running
-            if self._workload is not None and not instance.backup.is_running:
-                self._workload.settle()
+            if not instance.backup.is_running:
+                self._work().settle()
             instance.detach(store.edb)
             self._mounted.discard(store.name)
             self._note_mounts()
@@ -146,8 +145,7 @@ class StorageGroup:
         with self.lock:
             instance = self.instance
             if instance is not None:
-                if self._workload is not None:
-                    self._workload.settle()
+                self._work().settle()
                 instance.terminate(stop_backup=True)
                 self._mounted.clear()
                 self._note_mounts()
@@ -191,7 +189,7 @@ class StorageGroup:
 
     def _started(self) -> Instance:
         if self.instance is None:
-            self._slots.reserve(self.name)
+            self._slots.reserve(self.name, storage_group=True)
             instance = Instance(
                 self._volume,
                 self._config(),
@@ -207,6 +205,16 @@ class StorageGroup:
                 raise
             self.instance = instance
         return self.instance
+
+    def _resume_work(self, instance: Instance) -> None:
+        if self._workload is None:
+            self._workload = self._make_workload(instance, self.spec, self.rng)
+        else:
+            self._workload.restart(instance)
+
+    def _work(self) -> GroupWorkload:
+        assert self._workload is not None, "made with the first instance"
+        return self._workload
 
     def _note_mounts(self) -> None:
         """Stores were mounted or dismounted: an instance without any does not run."""
@@ -253,9 +261,9 @@ class StorageGroup:
     def run_workload(self, steps: int) -> None:
         """Let the users of the group take ``steps`` steps; nothing while no store is mounted."""
         with self.lock:
-            work = self._workload
-            if work is None or self.instance is None:
+            if self.instance is None:
                 return
+            work = self._work()
             for _ in range(steps):
                 self.clock.milliseconds += MILLISECONDS_PER_STEP
                 work.step()

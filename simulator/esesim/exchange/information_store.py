@@ -20,7 +20,7 @@ class InformationStore:
         profile = PROFILES[topology.server.profile]
         self.topology = topology
         self.volume = volume
-        self.slots = InstanceSlots(profile.instances_max)
+        self.slots = InstanceSlots(profile.instances_max, profile.groups_max)
         self.groups: tuple[StorageGroup, ...] = tuple(
             StorageGroup(position, topology, volume, self.slots, make_workload)
             for position in range(len(topology.groups))

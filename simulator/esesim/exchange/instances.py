@@ -1,8 +1,8 @@
-"""The instances of one server process: at most sixteen, whatever they are used for.
+"""The instances of one server process: sixteen in all, of which clients get fewer.
 
-Exchange gives storage groups to clients up to a limit of its own; the rest of the sixteen may only
-serve restores (SDK backup overview aa579161). The engine refuses the seventeenth with -1214 (ESE
-source, JET_paramMaxInstances).
+The engine refuses the seventeenth instance with -1214 (ESE source, JET_paramMaxInstances). Exchange
+runs at most four storage groups for its users; the rest may only serve restores (backup overview of
+the SDK, aa579161).
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from ..engine.errors import JetError
 class InstanceSlots:
     """The slots for instances, by name. Safe to use from several threads."""
 
-    def __init__(self, instances_max: int) -> None:
-        self._max = instances_max
-        self._names: set[str] = set()
+    def __init__(self, instances_max: int, groups_max: int) -> None:
+        self._instances_max = instances_max
+        self._groups_max = groups_max
+        self._names: dict[str, bool] = {}  # to whether it is a storage group
         self._lock = threading.Lock()
 
     @property
@@ -27,19 +28,26 @@ class InstanceSlots:
         """How many instances there are."""
         return len(self._names)
 
-    def reserve(self, name: str) -> None:
+    def reserve(self, name: str, *, storage_group: bool) -> None:
         """Take a slot. Raises -1214 when all are taken, -1086 when ``name`` has one."""
         with self._lock:
             if name in self._names:
                 raise JetError(JetErr.INSTANCE_NAME_IN_USE, f"there is an instance {name} already")
-            if len(self._names) >= self._max:
+            if len(self._names) >= self._instances_max:
                 raise JetError(
                     JetErr.TOO_MANY_INSTANCES,
-                    f"the server process has {self._max} instances already; {name} is one too many",
+                    f"{name} is one too many: the process has {self._instances_max} instances",
                 )
-            self._names.add(name)
+            # ASSUMED(group-limit-error): a storage group above the product's limit is refused like
+            # an instance above the engine's (-1214); no public page names that error.
+            if storage_group and sum(self._names.values()) >= self._groups_max:
+                raise JetError(
+                    JetErr.TOO_MANY_INSTANCES,
+                    f"{name} is one too many: {self._groups_max} storage groups run already",
+                )
+            self._names[name] = storage_group
 
     def release(self, name: str) -> None:
         """Give a slot back; without effect if ``name`` has none."""
         with self._lock:
-            self._names.discard(name)
+            self._names.pop(name, None)

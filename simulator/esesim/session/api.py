@@ -96,7 +96,7 @@ class Session(NoRestore):
         """See BackupApi. Exchange declares no dependencies."""
         held = self._contexts.get(context)
         if held is None:
-            raise _unknown_context("backup_get_dependency_info", context)
+            raise _unknown_context("backup_get_dependency_info")
         group = held.group
         if group is not None:
             with group.lock:
@@ -151,7 +151,7 @@ class Session(NoRestore):
         # The one call that is made thousands of times: no helper that it does not need.
         held = self._contexts.get(context)
         if held is None:
-            raise _unknown_context("backup_read_file", context)
+            raise _unknown_context("backup_read_file")
         group = held.group
         if group is None:
             raise refusal(held.state, BackupCall.READ, "backup_read_file")
@@ -276,7 +276,7 @@ class Session(NoRestore):
     def _held(self, context: int, method: str) -> BackupContext:
         held = self._contexts.get(context)
         if held is None:
-            raise _unknown_context(method, context)
+            raise _unknown_context(method)
         return held
 
     def _check_server(self, name: object, method: str) -> None:
@@ -330,7 +330,8 @@ def _translated(error: JetError, method: str) -> EseBackupError:
     return EseBackupError.from_jet(error.err, method, error.detail)
 
 
-def _unknown_context(method: str, context: object) -> EseBackupError:
-    # Ended and never begun look alike, as they do to a real server.
-    detail = f"there is no context {context!r} on this connection"
+def _unknown_context(method: str) -> EseBackupError:
+    # Ended and never begun look alike, as they do to a real server. The number stays out of the
+    # text: it depends on what else happened in the process, and transcripts must repeat.
+    detail = "the context has ended, or is none of this connection"
     return refusal(BackupState.ENDED, BackupCall.END, method, detail)

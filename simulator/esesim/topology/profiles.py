@@ -33,9 +33,6 @@ class VersionProfile:
     instances_max: int
 
 
-# ASSUMED(group-limit): the product limit of four storage groups and the engine's limit of sixteen
-# instances are two limits; a fifth group is refused as one instance too many (-1214), because no
-# public page names the error of the product limit.
 EXCHANGE_2003_SP1: Final = VersionProfile(
     name="exchange-2003-sp1",
     title="Exchange Server 2003 SP1, Enterprise Edition",
