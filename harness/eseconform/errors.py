@@ -1,5 +1,7 @@
 """Errors of the harness itself, each with the exit code it leads to."""
 
+from __future__ import annotations
+
 
 class HarnessError(Exception):
     """Something went wrong on our side; exit code 3."""

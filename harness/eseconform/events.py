@@ -1,5 +1,7 @@
 """What happens during a run, as data: streamed to ``events.ndjson`` and to whoever listens."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Callable, Mapping

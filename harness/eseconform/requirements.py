@@ -1,5 +1,7 @@
 """The rules a client is held to, read from ``requirements.toml``."""
 
+from __future__ import annotations
+
 import tomllib
 from collections.abc import Iterator, Mapping
 from enum import StrEnum

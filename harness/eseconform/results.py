@@ -1,5 +1,7 @@
 """Results of a run as data: what ``results.json`` holds, and all that reports are made from."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import Any

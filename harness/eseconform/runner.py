@@ -13,7 +13,8 @@ from eseback.constants import INFORMATION_STORE
 from eseconform.cases import Case, CaseCatalogue, Expectation, FaultSpec, JobSpec, topology_of
 from eseconform.errors import HarnessError
 from eseconform.events import EventStream
-from eseconform.judge.data import DataResult, GroupFacts, JobRecord, judge_data
+from eseconform.judge.chains import JobRecord
+from eseconform.judge.data import DataResult, GroupFacts, judge_data
 from eseconform.judge.honesty import judge_honesty
 from eseconform.judge.protocol import Conversation, follow, judge_protocol
 from eseconform.judge.teardown import judge_teardown
@@ -85,6 +86,7 @@ class _CaseRun:
     findings: list[Finding] = field(factory=list)
     plans: dict[int, FaultPlan] = field(factory=dict)
     chain: list[JobRecord] = field(factory=list)
+    older: list[JobRecord] = field(factory=list)
     sets: list[Path] = field(factory=list)
     error: str = ""
     left_out: str = ""
@@ -101,6 +103,7 @@ class _CaseRun:
         facts = stage.facts()
         for index, spec in enumerate(self.case.jobs):
             if spec.kind.starts_chain:
+                self.older += self.chain
                 self.chain, self.sets = [], []
             elif not self._chain_holds():
                 self.left_out = f"job {index + 1} was left out: its chain has no complete set"
@@ -138,7 +141,7 @@ class _CaseRun:
         self.findings += judge_protocol(talk)
         self.findings += judge_teardown(left, index, note)
         self.findings += _crash(answer, index)
-        data = judge_data(self.chain, facts)
+        data = judge_data(self.chain, facts, self.older)
         self.findings += data.findings
         self.findings += judge_honesty(talk, data.truth)
         self._note_job(task, answer, len(records), data)

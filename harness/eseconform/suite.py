@@ -83,6 +83,7 @@ class _Run:
     plan: Plan
     settings: Settings
     results: list[CaseResult] = field(factory=list)
+    judged: int = 0
     stopped: ExitCode | None = None
     note: str = ""
     began: datetime = field(factory=lambda: datetime.now(UTC))
@@ -95,6 +96,7 @@ class _Run:
         for case in self.plan.cases:
             result = run_case(case, self.settings)
             self.results.append(result)
+            self.judged += 1
             if result.crashed and not self._sane(
                 f"after-{case.id}", f"the client is dead since {case.id}"
             ):
@@ -117,6 +119,8 @@ class _Run:
     def result(self) -> RunResult:
         """What the run came to so far."""
         code = exit_code(case.verdict for case in self.results)
+        if code is ExitCode.OK and not self.judged:
+            code = ExitCode.NOTHING_RAN  # the sanity case alone is no evidence of conformance
         return RunResult(
             sut=self.settings.sut.spec,
             suite=self.plan.suite,

@@ -6,6 +6,8 @@ wrong answer all come back as a :class:`JobAnswer` that says so; only what is no
 doing is raised from here.
 """
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 import importlib

@@ -7,6 +7,8 @@ with those of :class:`SavedFile` (or mappings with these keys); :func:`as_claim`
 in words what is missing.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path

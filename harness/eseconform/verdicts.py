@@ -1,5 +1,7 @@
 """Verdicts, the four axes, findings, and how the worst of them is chosen."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from enum import Enum, IntEnum, StrEnum
 

@@ -19,7 +19,8 @@ def open_transport(spec: str) -> SimulatedServer:
 
     ``spec`` is ``TOPOLOGY.toml`` or a packaged topology such as ``demo``, for a new server in
     memory; or a directory made by ``esesim init``, whose server goes on. It may still carry its
-    scheme. Raises TopologyError or ServerDirectoryError (ValueErrors) with a text for the user.
+    scheme. Raises TopologyError, ServerDirectoryError or ServerStartError (all ValueErrors) with
+    a text for the user.
     """
     name = spec.removeprefix(SCHEME)
     if Path(name).is_dir():

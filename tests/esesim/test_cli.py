@@ -135,6 +135,7 @@ def test_rows_of_a_dirty_database_are_refused(directory: Path, tmp_path: Path) -
         (("show", "{tmp}"), "is no directory of a server; make one with: esesim init"),
         (("show", "{tmp}/none.edb"), "none.edb: no such file"),
         (("show", "{tmp}/bad.edb"), "no readable header"),
+        (("show", "{tmp}/a?b.edb"), "not allowed in a name"),
         (("show", "{tmp}/bad.toml"), "bad.toml: server.nam: unknown key; did you mean name?"),
         (("init", "nothing", "{tmp}/x"), "no such file"),
         (("init", "minimal", "{tmp}"), "is not empty; give a new directory"),
@@ -147,7 +148,8 @@ def test_rows_of_a_dirty_database_are_refused(directory: Path, tmp_path: Path) -
 )
 def test_mistakes_of_the_user(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     (tmp_path / "bad.toml").write_text('[server]\nnam = "X"\n')
-    (tmp_path / "bad.edb").write_bytes(bytes(16384))
+    for name in ("bad.edb", "a?b.edb"):
+        (tmp_path / name).write_bytes(bytes(16384))
     result = run(*(argument.format(tmp=tmp_path) for argument in arguments))
     assert result.exit_code == 2
     assert message in result.output

@@ -164,24 +164,17 @@ def test_a_mount_that_fails_leaves_no_instance_behind() -> None:
 
 
 def test_a_store_that_fails_does_not_keep_the_others_from_work() -> None:
-    topology = small_topology(stores=2)
-    server = SimulatedServer(topology)
-    server.close()
-    broken = to_volume_path(server.groups[0].spec.stores[1].edb)
-    file = server.volume.open(broken)
-    file.write(0, bytes(8192))
-    file.close()
-    again = SimulatedServer(
-        small_topology(stores=2, dismounted=("G1S1", "G1S2")), volume=server.volume
-    )
-    group = again.groups[0]
+    server = small_server(stores=2, dismounted=("G1S1", "G1S2"))
+    group = server.groups[0]
+    broken = to_volume_path(group.spec.stores[1].edb)
+    server.volume.make_directory(broken.rpartition("/")[0])
+    server.volume.create(broken, 8192).close()
     with pytest.raises(JetError, match="DATABASE_CORRUPTED"):
         group.mount("G1S1", "G1S2")
-    assert mounted(again) == ["G1S1"]
+    assert mounted(server) == ["G1S1"]
     tail = group.running.log.tail
-    again.run_workload("G1", 20)
+    server.run_workload("G1", 20)
     assert group.running.log.tail > tail
-    again.close()
 
 
 def test_xor_pages_of_2003() -> None:

@@ -12,6 +12,7 @@ from esesim.inproc import open_transport
 from esesim.server import (
     DirectoryServer,
     ServerDirectoryError,
+    ServerStartError,
     SimulatedServer,
     create_directory_server,
     read_directory,
@@ -72,7 +73,7 @@ def test_a_start_that_fails_leaves_the_directory_free(directory: Path) -> None:
     (chk,) = directory.rglob("*.chk")
     saved = chk.read_bytes()
     chk.write_bytes(bytes(len(saved)))
-    with pytest.raises(Exception, match="CHECKPOINT_CORRUPT"):
+    with pytest.raises(ServerStartError, match=r"^First Storage Group cannot start: CHECK"):
         DirectoryServer(directory)
     chk.write_bytes(saved)
     DirectoryServer(directory).close()

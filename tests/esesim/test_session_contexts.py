@@ -230,6 +230,14 @@ def back_up_after(api: Session, context: int, server: SimulatedServer) -> dict[s
         return back_up(fresh.session(), "G1", size=65536)
 
 
+def test_sizes_of_reads_change_no_byte() -> None:
+    contents = []
+    for size in (65536, 1000, 4095, 4097, 12_287, 65_528, 300_000):
+        with small_server(messages=40) as server:
+            contents.append(back_up(server.session(), "G1", size=size))
+    assert all(files == contents[0] for files in contents[1:])
+
+
 def test_restore_is_not_there_yet() -> None:
     api = small_server().session()
     calls: list[Callable[[], object]] = [

@@ -196,6 +196,13 @@ class Rig:
                         databases.append(self.read_file(path, chunk))
         if before_list is not None:
             before_list()
+        return self.finish(databases, truncate=truncate, chunk=chunk)
+
+    def finish(
+        self, databases: Sequence[SavedFile], *, truncate: bool = True, chunk: int = 65536
+    ) -> SavedSet:
+        """The second half of a backup whose databases have been read: logs, truncation, end."""
+        backup = self.instance.backup
         listed = backup.log_list()
         self.work()
         logs = [self.read_file(path, chunk) for path in listed]
@@ -207,10 +214,8 @@ class Rig:
 
     # -- recovery
 
-    def recover(
-        self, sets: Sequence[SavedSet], *, names: Sequence[str] | None = None
-    ) -> Recovered:
-        """Hard recovery of a full set and the sets after it, in a volume of its own."""
+    def lay_out(self, sets: Sequence[SavedSet]) -> MemoryVolume:
+        """The files of sets in a volume of their own; of two with one name the later one stays."""
         volume = MemoryVolume()
         volume.make_directory(to_volume_path(FOLDER))
         for saved in sets:
@@ -219,6 +224,21 @@ class Rig:
                 file.write(0, item.data)
                 file.sync()
                 file.close()
+        return volume
+
+    def recover(
+        self,
+        sets: Sequence[SavedSet],
+        *,
+        names: Sequence[str] | None = None,
+        volume: MemoryVolume | None = None,
+    ) -> Recovered:
+        """Hard recovery of a full set and the sets after it, in a volume of its own.
+
+        ``volume`` is one that :meth:`lay_out` has filled, for tests that change it before.
+        """
+        if volume is None:
+            volume = self.lay_out(sets)
         chosen = self.names if names is None else names
         report = hard_recover(
             volume,

@@ -1,5 +1,7 @@
 """Reads ``cases.toml``: strict types, no unknown keys, errors that name case and key."""
 
+from __future__ import annotations
+
 import tomllib
 from functools import cache
 from importlib.resources import files

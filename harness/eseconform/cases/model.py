@@ -1,5 +1,7 @@
 """Cases as data: what server, what work goes on, which jobs, which faults, what may come of it."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -117,7 +119,7 @@ class Case:
     faults: tuple[FaultSpec, ...] = field(default=())
     seconds_max: float = 60.0
 
-    def renamed(self, suffix: str) -> "Case":
+    def renamed(self, suffix: str) -> Case:
         """The same case under another id, for one that is run more than once."""
         return evolve(self, id=f"{self.id}-{suffix}")
 

@@ -1,5 +1,7 @@
 """Which rule a forbidden call breaks, and how to say so."""
 
+from __future__ import annotations
+
 from collections.abc import Collection
 
 from attrs import frozen

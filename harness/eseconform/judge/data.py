@@ -1,30 +1,22 @@
 """The data axis: is what the client saved restorable, to which generation, with which rows?
 
-Measured, not believed: the saved files are compared with what the server sent, then restored and
-    recovered, and the
-rows are compared with what the server's users had committed when the last log of the chain was
-closed.
+It is measured, not believed. The saved files are compared with what the server sent, then restored
+and recovered, and the rows are compared with what the server's users had committed when the last
+log of the chain was closed.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from __future__ import annotations
 
-from attrs import define, field, frozen
+from collections.abc import Callable, Mapping, Sequence
+
+from attrs import define, frozen
 
 from eseconform.errors import HarnessError
-from eseconform.judge.ledger import GroupBackup
-from eseconform.judge.protocol import Conversation
+from eseconform.judge.chains import JobRecord, assemble, is_flawless, kept_generations, set_files
 from eseconform.judge.records import base_name
-from eseconform.judge.replay import (
-    Chain,
-    Restored,
-    SavedDatabase,
-    generation_of,
-    restore,
-)
-from eseconform.judge.setcheck import SetFiles, described, differences, sort_out, unlisted
+from eseconform.judge.replay import Chain, Restored, restore
+from eseconform.judge.setcheck import described, differences, unlisted
 from eseconform.requirements import requirements
-from eseconform.task import JobKind
 from eseconform.verdicts import Axis, Finding, Verdict, broken
 from esesim.engine.config import InstanceConfig
 from esesim.engine.inspect import Rows
@@ -76,33 +68,30 @@ class DataResult:
     truth: dict[str, GroupTruth]
 
 
-@frozen
-class JobRecord:
-    """One job, with what it left on the server's log disks.
-
-    Attributes:
-        talk: task, claim and calls.
-        deleted: closed generations that were there before the job and not after it, by group.
-        must_succeed: nothing stood in the client's way.
-    """
-
-    talk: Conversation
-    deleted: Mapping[str, frozenset[int]] = field(factory=dict)
-    must_succeed: bool = True
-
-
-def judge_data(chain: Sequence[JobRecord], groups: Mapping[str, GroupFacts]) -> DataResult:
+def judge_data(
+    chain: Sequence[JobRecord],
+    groups: Mapping[str, GroupFacts],
+    older: Sequence[JobRecord] = (),
+) -> DataResult:
     """Judge the last job of a chain; the jobs before it are the sets that it continues.
+
+    ``older`` are jobs before the chain: what their sets hold is not lost when it is deleted.
 
     Raises:
         HarnessError: a chain that is byte for byte what the server sent does not restore.
     """
-    return _Judge(chain, groups).run()
+    return _Judge(chain, groups, older).run()
 
 
 class _Judge:
-    def __init__(self, chain: Sequence[JobRecord], groups: Mapping[str, GroupFacts]) -> None:
+    def __init__(
+        self,
+        chain: Sequence[JobRecord],
+        groups: Mapping[str, GroupFacts],
+        older: Sequence[JobRecord],
+    ) -> None:
         self._chain = chain
+        self._older = older
         self._record = chain[-1]
         self._talk = chain[-1].talk
         self._groups = groups
@@ -123,7 +112,7 @@ class _Judge:
         for group, outcome in truth.items():
             if talk.claims_success or self._claims_generation(group):
                 self._restore(group, outcome)
-            self._deleted_logs(group)
+            self._deleted_logs(group, outcome)
         return DataResult(self._findings, truth)
 
     def _add(self, rule: str, text: str, *, critical: bool = False) -> None:
@@ -143,7 +132,7 @@ class _Judge:
             self._add("ESE-BKP-DATA-004", f"the set holds {_some(names)}, which nobody listed")
 
     def _files(self, group: str) -> None:
-        files = _set_files(self._record, group)
+        files = set_files(self._record, group)
         if files is None:
             self._flawed.add(group)
             self._add("ESE-BKP-DATA-004", f"the set holds nothing of {group}: it was not backed up")
@@ -158,10 +147,15 @@ class _Judge:
             self._flawed.add(group)
             self._add("ESE-BKP-DATA-003", described(difference))
 
+    def _add_if_claimed(self, rule: str, text: str) -> None:
+        """A set that its client calls a failure need not restore."""
+        if self._talk.claims_success:
+            self._add(rule, text)
+
     # --- the chain -------------------------------------------------------------------------------
 
     def _restore(self, group: str, outcome: GroupTruth) -> None:
-        sets = [_set_files(record, group) for record in self._chain]
+        sets = [set_files(record, group) for record in self._chain]
         present = [files for files in sets if files is not None]
         if len(present) < len(sets) or not present:
             outcome.measured, outcome.reason = True, f"{group} is missing from the chain"
@@ -179,10 +173,10 @@ class _Judge:
             return
         outcome.measured = True
         facts = self._groups[group]
-        chain = _assemble(present, facts.config.base)
+        chain = assemble(present, facts.config.base)
         if chain is None:
             outcome.reason = f"the server never listed the logs of {group}"
-            self._add("ESE-BKP-DATA-001", f"{group} does not restore: {outcome.reason}")
+            self._add_if_claimed("ESE-BKP-DATA-001", f"{group} does not restore: {outcome.reason}")
             return
         restored = restore(chain, facts.config, facts.clock)
         self._compare(group, chain, restored, outcome)
@@ -191,7 +185,9 @@ class _Judge:
         if restored.generation is None:
             outcome.reason = restored.problem
             self._suspect_ourselves(group, restored.problem)
-            self._add("ESE-BKP-DATA-001", f"{group} does not restore: {restored.problem}")
+            self._add_if_claimed(
+                "ESE-BKP-DATA-001", f"{group} does not restore: {restored.problem}"
+            )
             return
         committed = self._groups[group].committed
         rows = 0
@@ -203,18 +199,18 @@ class _Judge:
                 text = "; ".join(texts)
                 outcome.reason = f"{database.name} has other rows than were committed: {text}"
                 self._suspect_ourselves(group, outcome.reason)
-                self._add("ESE-BKP-DATA-002", f"restored {outcome.reason}")
+                self._add_if_claimed("ESE-BKP-DATA-002", f"restored {outcome.reason}")
         if not outcome.reason:
             outcome.restorable_to = restored.generation
             outcome.summary = (
-                f"{len(chain.images)} files and logs {chain.gen_low:X} to {chain.gen_high:X} "
-                f"recovered, {rows} rows as committed"
+                f"{len(chain.images)} database files and logs {chain.gen_low:X} to "
+                f"{chain.gen_high:X} recovered, {rows} rows as committed"
             )
 
     def _suspect_ourselves(self, group: str, problem: str) -> None:
         """A set without a flaw that does not restore is no fault of the client."""
         flawless = self._talk.claims_success and all(
-            _is_flawless(record, group) for record in self._chain
+            is_flawless(record, group) for record in self._chain
         )
         if flawless and group not in self._flawed:
             raise HarnessError(
@@ -223,12 +219,16 @@ class _Judge:
 
     # --- truncation ------------------------------------------------------------------------------
 
-    def _deleted_logs(self, group: str) -> None:
-        deleted = self._record.deleted.get(group, frozenset())
+    def _deleted_logs(self, group: str, outcome: GroupTruth) -> None:
+        # What the chain restores past is not lost, whatever else is wrong with the set.
+        restorable = outcome.restorable_to or 0
+        deleted = {g for g in self._record.deleted.get(group, ()) if g > restorable}
         asked = any(b.truncated_at is not None for b in self._talk.backups_of(group))
         if not deleted or not asked:
             return
-        lost = sorted(deleted - self._kept(group))
+        base = self._groups[group].config.base
+        kept = kept_generations((*self._older, *self._chain), group, base)
+        lost = sorted(deleted - kept)
         if lost:
             generations = ", ".join(f"{g:X}" for g in lost[:NAMES_SHOWN_MAX])
             more = f" and {len(lost) - NAMES_SHOWN_MAX} more" if len(lost) > NAMES_SHOWN_MAX else ""
@@ -237,78 +237,6 @@ class _Judge:
                 f"generation {generations}{more}"
             )
             self._add("ESE-BKP-TRN-004", text, critical=True)
-
-    def _kept(self, group: str) -> frozenset[int]:
-        """Generations that the chain holds, or that its full set makes unnecessary."""
-        base = self._groups[group].config.base
-        kept: set[int] = set()
-        for record in self._chain:
-            files = _set_files(record, group)
-            if files is None:
-                continue
-            bad = {difference.name for difference in differences(files)}
-            good = [name for name in files.files if name not in bad]
-            kept |= {g for name in good if (g := generation_of(name, base)) is not None}
-            listed = [
-                g for n in files.backup.logs or () if (g := generation_of(n, base)) is not None
-            ]
-            images = {s for streams in files.backup.databases.values() for s in streams}
-            if files.backup.is_full and listed and images <= set(good):
-                kept |= set(range(min(listed)))
-        return frozenset(kept)
-
-
-def _set_files(record: JobRecord, group: str) -> SetFiles | None:
-    """What a job's claim holds of a group; None when the group was not backed up."""
-    backups = record.talk.backups_of(group)
-    if not backups or record.talk.claim is None:
-        return None
-    return sort_out(record.talk.claim.files, backups[-1])
-
-
-def _is_flawless(record: JobRecord, group: str) -> bool:
-    """Whether the server called the backup a success and the set holds all that it sent."""
-    files = _set_files(record, group)
-    return (
-        files is not None
-        and record.talk.claims_success
-        and files.backup.is_full == (record.talk.task.kind is JobKind.FULL)
-        and files.backup.success_acknowledged
-        and not files.missing
-        and all(_read_entirely(files.backup, name) for name in files.files)
-        and next(differences(files), None) is None
-    )
-
-
-def _read_entirely(backup: GroupBackup, name: str) -> bool:
-    attempt = backup.complete_attempt(name)
-    return attempt is not None and attempt.error is None and attempt.received == attempt.size
-
-
-def _assemble(sets: Sequence[SetFiles], base: str) -> Chain | None:
-    """One chain of what several sets hold of a group; None when no log was ever listed."""
-    listed = {g for files in sets for n in files.backup.logs or () if (g := generation_of(n, base))}
-    if not listed:
-        return None
-    full = sets[0]
-    databases = tuple(
-        SavedDatabase(name, streams) for name, streams in full.backup.databases.items()
-    )
-    streams = {s for database in databases for s in database.streams}
-    return Chain(
-        databases=databases,
-        images={n: f.path for n, f in full.files.items() if n in streams and f.path is not None},
-        logs=dict(_logs(sets, base)),
-        gen_low=min(listed),
-        gen_high=max(listed),
-    )
-
-
-def _logs(sets: Sequence[SetFiles], base: str) -> Iterator[tuple[str, Path]]:
-    for files in sets:
-        for name, file in files.files.items():
-            if generation_of(name, base) is not None and file.path is not None:
-                yield name, file.path
 
 
 def _some(names: Sequence[str]) -> str:

@@ -7,6 +7,8 @@ states that the backup may be in. A call is wrong only when it is wrong in all o
 answer narrows the set.
 """
 
+from __future__ import annotations
+
 from attrs import define, field
 
 from eseback.constants import BackupType, InstanceEnd

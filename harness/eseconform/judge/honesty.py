@@ -1,5 +1,7 @@
 """The honesty axis: does what the client claims match what is true?"""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 

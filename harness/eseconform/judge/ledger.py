@@ -1,5 +1,7 @@
 """What the server sent of each file, call by call, as the transcript of one job tells it."""
 
+from __future__ import annotations
+
 from attrs import define, field, frozen
 
 from eseback.constants import BackupType

@@ -5,6 +5,8 @@ What a whole backup must have done is checked here: at TruncateLogs, at Instance
 when the client claims success.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import frozen

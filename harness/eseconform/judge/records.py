@@ -5,6 +5,8 @@ one. Contexts and handles appear there as small numbers; one that the server nev
 appears as a text, and here as -1.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from attrs import frozen

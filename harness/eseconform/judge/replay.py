@@ -4,6 +4,8 @@ Nothing of the server takes part but its parameters (page size, base name of the
 out are rows, which the data axis compares with what the server's users had committed.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -120,6 +122,9 @@ def _copy_in(volume: Volume, config: InstanceConfig, chain: Chain) -> None:
 
 
 def _copy_file(volume: Volume, source: Path, target: str) -> None:
+    """Copy a saved file in; one that is claimed but not there is left out, as a restore would."""
+    if not source.is_file():
+        return
     out = volume.create(target)
     offset = 0
     with source.open("rb") as file:

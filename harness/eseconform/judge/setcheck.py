@@ -1,5 +1,7 @@
 """The files of a set, held against what the server listed and sent."""
 
+from __future__ import annotations
+
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path

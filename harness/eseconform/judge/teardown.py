@@ -1,5 +1,7 @@
 """The teardown axis: did the client leave the server clean, also after errors?"""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from attrs import frozen

@@ -1,5 +1,7 @@
 """JUnit XML, for the systems that run builds."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite

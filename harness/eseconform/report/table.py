@@ -1,5 +1,7 @@
 """The terminal report: a table of verdicts, then what went wrong, case by case."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO

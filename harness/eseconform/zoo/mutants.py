@@ -2,6 +2,8 @@
 axis.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import BinaryIO

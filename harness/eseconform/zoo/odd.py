@@ -2,6 +2,8 @@
 them pass.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from eseback.constants import RegisterFlags

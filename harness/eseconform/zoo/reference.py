@@ -5,6 +5,8 @@ It shares no code with the product's own client, so that a misunderstanding in o
 the other.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path

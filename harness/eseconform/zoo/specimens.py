@@ -1,5 +1,7 @@
 """The inhabitants of the zoo as data: class, what is wrong with it, and where that has to show."""
 
+from __future__ import annotations
+
 import re
 
 from attrs import frozen

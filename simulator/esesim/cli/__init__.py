@@ -41,7 +41,9 @@ def init(topology: str, directory: Path, steps: int) -> None:
 
     The directory must be new or empty. The databases are left in clean shutdown.
     """
+    from ..engine.errors import JetError
     from ..server import create_directory_server
+    from ..volume import VolumeError
 
     try:
         with create_directory_server(topology, directory) as server:
@@ -49,7 +51,7 @@ def init(topology: str, directory: Path, steps: int) -> None:
                 group.run_workload(steps)
             names = ", ".join(group.name for group in server.groups) or "no storage group"
             summary = f"{server.topology.server.name} with {names}"
-    except ValueError as error:
+    except (ValueError, OSError, JetError, VolumeError) as error:
         _fail(error)
     click.echo(f"{directory}: {summary}")
 
@@ -66,12 +68,13 @@ def show(target: str, rows: bool, events: bool, as_json: bool) -> None:
     database file (.edb, with its .stm beside it).
     """
     from ..engine.errors import JetError
+    from ..volume import VolumeError
     from .overview import overview_of
     from .render import as_text, to_json
 
     try:
         found = overview_of(target, with_rows=rows, with_events=events)
-    except (ValueError, OSError, JetError) as error:
+    except (ValueError, OSError, JetError, VolumeError) as error:
         _fail(error)
     click.echo(to_json(found) if as_json else as_text(found))
 

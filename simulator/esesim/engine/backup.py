@@ -293,10 +293,11 @@ class Backup:
         return DatabaseCopy(self._instance, database, bkinfo, trailer=True)
 
     def _read_failed(self, file: Copy, error: JetError) -> None:
-        database = isinstance(file, DatabaseCopy | StreamCopy)
-        call = BackupCall.READ_DATABASE_FAILED if database else BackupCall.READ_LOG_FAILED
+        of_database = isinstance(file, DatabaseCopy | StreamCopy)
+        call = BackupCall.READ_DATABASE_FAILED if of_database else BackupCall.READ_LOG_FAILED
         run = self._running()
-        if isinstance(file, DatabaseCopy):
+        if isinstance(file, DatabaseCopy | StreamCopy):
+            # Either file: without the other one it is no backup of the database.
             run.in_session.discard(file.database.dbid)
             run.copied.pop(file.database.dbid, None)
         self._enter(call, file=file.path, error=int(error.err), read=file.position, size=file.size)

@@ -137,6 +137,7 @@ class StreamCopy:
         streaming = database.streaming
         assert streaming is not None, "only a database with a .stm is asked for it"
         self.path = streaming.path if database.stm is None else database.stm
+        self.database = database
         self.position = 0
         self.size = streaming.file.size
         self.first_read_min = 0
@@ -190,7 +191,8 @@ class LogCopy:
             log = read_log(instance.volume, volume_path)
         except JetError:
             return 0
-        return None if log.reason is LogEnd.END_RECORD else log.end
+        # A log that is cut off behind a whole block lacks its end mark: its last read fails.
+        return None if log.reason is LogEnd.END_RECORD else min(log.end, self.size - 1)
 
     def read(self, buffer: memoryview) -> int:
         """See :class:`Copy`. Raises -612 where a checksum is wrong."""

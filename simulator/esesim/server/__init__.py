@@ -9,12 +9,13 @@ from .directory import (
     create_directory_server,
     read_directory,
 )
-from .simulated import SimulatedServer
+from .simulated import ServerStartError, SimulatedServer
 
 __all__ = [
     "DirectoryServer",
     "ServerDirectory",
     "ServerDirectoryError",
+    "ServerStartError",
     "SimulatedServer",
     "create_directory_server",
     "read_directory",

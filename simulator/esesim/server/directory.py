@@ -44,7 +44,8 @@ class ServerDirectory:
 class DirectoryServer(SimulatedServer):
     """A server on a directory made by :func:`create_directory_server`; one process at a time.
 
-    Raises ServerDirectoryError for a directory that is no server's, is damaged or in use.
+    Raises ServerDirectoryError for a directory that is no server's, is damaged or in use, and
+    ServerStartError for databases or logs that the engine refuses.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -25,6 +25,10 @@ from ..volume import CrashReport, MemoryVolume, Volume
 from ..workload import Workload
 
 
+class ServerStartError(ValueError):
+    """A server cannot start on the files it found; the message gives group and JET error."""
+
+
 class SimulatedServer:
     """An Exchange server: starts at once, ends with :meth:`close` (or a ``with`` block).
 
@@ -33,7 +37,7 @@ class SimulatedServer:
     were left. ``journal`` records what users committed: the truth to hold backups against.
     Everything may be called from any thread.
 
-    Raises TopologyError for a topology that cannot be used.
+    Raises TopologyError for a topology that cannot be used, ServerStartError for files.
     """
 
     def __init__(
@@ -52,12 +56,15 @@ class SimulatedServer:
         self._store = InformationStore(self.topology, self.volume, self._make_workload)
         self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         for group in self.groups:
+            stores: Sequence[str] = [s.name for s in group.spec.stores if s.mounted]
             state = (resume or {}).get(group.name)
-            if state is None:
-                self._start(group, [store.name for store in group.spec.stores if store.mounted])
-            else:
+            if state is not None:
                 group.resume(state)
-                self._start(group, state.mounted)
+                stores = state.mounted
+            try:
+                self._start(group, stores)
+            except JetError as error:
+                raise ServerStartError(f"{group.name} cannot start: {error}") from error
 
     @property
     def groups(self) -> tuple[StorageGroup, ...]:

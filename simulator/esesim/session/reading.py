@@ -58,12 +58,18 @@ class SectionReader:
         """
         wanted = len(out)
         placed = 0
-        if self._start != self._end:
+        start, end = self._start, self._end
+        if start == end:
+            if wanted >= self._least and not wanted % self._page_size:
+                # The common case: whole pages, nothing left over. Short only at the end.
+                self._least = self._page_size
+                return self._read_pages(out)
+        elif start + wanted <= end:
+            self._start = start + wanted
+            out[:] = self._carry_first[start : start + wanted]
+            return wanted
+        else:
             placed = self._take(out)
-        elif wanted >= self._least and not wanted % self._page_size:
-            # The common case: whole pages, nothing left over. Short only at the end.
-            self._least = self._page_size
-            return self._read_pages(out)
         while placed < wanted:
             room = wanted - placed
             whole = room - room % self._page_size

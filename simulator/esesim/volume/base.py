@@ -71,9 +71,9 @@ class Volume(Protocol):
     """
 
     def create(self, path: str, size: int = 0) -> VolumeFile:
-        """Make a file of ``size`` zero bytes and open it; one that exists becomes empty before.
+        """Make a file of ``size`` zero bytes and open it. Its directory must exist.
 
-        Its directory must exist.
+        A file that exists keeps its name and becomes zeros, for those who have it open, too.
         """
         ...
 

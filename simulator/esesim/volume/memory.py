@@ -40,10 +40,14 @@ class MemoryVolume:
         """See ``Volume``."""
         check_range(0, size)
         self._before_change()
-        directory, name, replaced = self._names.place(path)
-        node = CrashableBytes.empty(size)
-        entry = Entry(replaced.name if replaced else name, node)
-        self._names.change(node, (directory, path_key(name), entry))
+        directory, name, existing = self._names.place(path)
+        if existing is None:
+            node = CrashableBytes.empty(size)
+            self._names.change(node, (directory, path_key(name), Entry(name, node)))
+        else:
+            node = self._names.file(path)
+            node.resize(0)
+            node.resize(size)
         self._after_change()
         return self._handle(node)
 

@@ -19,9 +19,10 @@ def test_new_file_is_zeros(volume: Volume) -> None:
 
 
 def test_create_empties_what_was_there(volume: Volume) -> None:
-    volume.create("a.edb").write(0, b"old")
+    old = volume.create("a.edb")
+    old.write(0, b"old")
     file = volume.create("a.edb", size=2)
-    assert file.read(0, 9) == b"\0\0"
+    assert file.read(0, 9) == old.read(0, 9) == b"\0\0"
 
 
 def test_write_and_read_at_any_place(volume: Volume) -> None:
