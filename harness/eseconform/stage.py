@@ -1,7 +1,7 @@
 """The stage of a case: a simulated server, what the harness reads off it, and one job's
 connection.
 
-Everything that the harness has to know of the simulator's insides is in this module.
+What the harness has to know of a running server's insides is in this module.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Systems under test: finding the client, and running one job of it so that nothing it does ends
-the run.
+"""Systems under test: finding the client, and running one job of it.
 
 A client runs in a thread of its own with a time limit. What it raises, a hang, ``sys.exit`` and a
-wrong answer all come back as a :class:`JobAnswer` that says so; only what is not the client's
-doing is raised from here.
+wrong answer all come back as a :class:`JobAnswer` that says so: nothing that a client does ends
+the run. Only what is not its doing is raised from here.
 """
 
 from __future__ import annotations
@@ -33,6 +32,8 @@ Factory = Callable[[BackupApi, Task], object]
 
 OUTPUT_CHARACTERS_MAX = 20_000
 TRACEBACK_LINES_MAX = 40
+CALLS_MAX = 500_000
+"""Calls of one job; the transcript of a client that loops for ever would fill the disk."""
 _ABORT_PATIENCE_SECONDS = 2.0
 
 
@@ -98,9 +99,7 @@ def _import(spec: str, module_name: str) -> object:
 
 @contextlib.contextmanager
 def _working_directory_importable() -> Iterator[None]:
-    """A console script does not have the current directory on its path; a developer expects it
-    there.
-    """
+    """Put the current directory on the path: a console script lacks it, a developer expects it."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -119,6 +118,7 @@ class Gate(ApiLayer):
         self._shut = False
         self.broken: BaseException | None = None
         self.contexts: list[int] = []
+        self.calls = 0
 
     def shut(self) -> None:
         """Refuse every further call."""
@@ -126,7 +126,8 @@ class Gate(ApiLayer):
 
     def around(self, method: str, function: Callable[..., R], arguments: Mapping[str, Any]) -> R:
         """Pass the call on, unless the gate is shut."""
-        if self._shut:
+        self.calls += 1
+        if self._shut or self.calls > CALLS_MAX:
             raise ConnectionLost(call=method, detail="the harness gave this job up")
         try:
             result = function(**arguments)
@@ -168,6 +169,18 @@ class JobAnswer:
     seconds: float
     still_running: bool = False
     broken: BaseException | None = None
+
+
+class _Output(io.StringIO):
+    """What a client prints, up to a limit."""
+
+    def write(self, text: str, /) -> int:
+        room = OUTPUT_CHARACTERS_MAX - self.tell()
+        if room > 0:
+            super().write(text[:room])
+            if len(text) > room:
+                super().write(f"\n... cut at {OUTPUT_CHARACTERS_MAX} characters")
+        return len(text)
 
 
 class _Job(threading.Thread):
@@ -219,7 +232,7 @@ def run_job(sut: Sut, gate: Gate, task: Task, limit_seconds: float) -> JobAnswer
         KeyboardInterrupt: the user gave up; the client's job was abandoned.
     """
     job = _Job(sut, gate, task)
-    output = io.StringIO()
+    output = _Output()
     started = time.monotonic()
     hung = False
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
@@ -234,14 +247,13 @@ def run_job(sut: Sut, gate: Gate, task: Task, limit_seconds: float) -> JobAnswer
                 job.abandon()
     seconds = time.monotonic() - started
     crash = f"the client did not answer within {limit_seconds:g} s" if hung else job.crash
-    text = output.getvalue()
-    if len(text) > OUTPUT_CHARACTERS_MAX:
-        text = text[:OUTPUT_CHARACTERS_MAX] + f"\n... cut at {OUTPUT_CHARACTERS_MAX} characters"
+    if gate.calls > CALLS_MAX:
+        crash = f"the client made more than {CALLS_MAX} calls in one job"
     return JobAnswer(
         claim=None if crash else job.claim,
         crash=crash,
         trace=job.trace if crash else "",
-        output=text,
+        output=output.getvalue(),
         seconds=seconds,
         still_running=job.is_alive(),
         broken=gate.broken,

@@ -23,6 +23,9 @@ class BackupState(Enum):
     STOPPED_OPEN = "stopped_open"  # the same, a file is open
     ENDED = "ended"  # the context is gone
 
+    # Members are single objects; hashing their names costs much on every call.
+    __hash__ = object.__hash__
+
     @property
     def file_open(self) -> bool:
         """Whether a backup file is open."""
@@ -91,6 +94,8 @@ class BackupCall(Enum):
     CONNECTION_LOST = "connection_lost"
     MOUNT = "mount"
     DISMOUNT = "dismount"  # also a termination that would let the backup finish
+
+    __hash__ = object.__hash__
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, field
 
 from .engine.database import Database
-from .engine.errors import KeyDuplicateError, RecordNotFoundError, WriteConflictError
+from .engine.errors import (
+    JetError,
+    KeyDuplicateError,
+    RecordNotFoundError,
+    WriteConflictError,
+)
 from .engine.table import Row
 from .engine.transaction import Transaction
 from .journal import Change, CommitJournal
@@ -125,14 +130,12 @@ class Workload:
         """
         self._instance = instance
         self._open.clear()
-        for edb, changes in self.journal.in_doubt.items():
-            database = instance.find(edb)
-            if database is not None and changes:
-                first = changes[-1]
-                stored = database.tables[first.table].get(first.key)
-                if stored == first.row:
-                    self.journal.record(edb, instance.log.generation, changes)
-        self.journal.in_doubt.clear()
+        for database in instance.databases.values():
+            changes = self.journal.in_doubt.pop(database.edb, None)
+            if changes:
+                last = changes[-1]
+                if database.tables[last.table].get(last.key) == last.row:
+                    self.journal.record(database.edb, instance.log.generation, changes)
         self._stores.clear()
 
     # -- transactions
@@ -167,6 +170,9 @@ class Workload:
         except (WriteConflictError, RecordNotFoundError, KeyDuplicateError):
             # Somebody else's row: a mail store would try again later.
             pass
+        except JetError:
+            self._give_up(work)
+            return
         work.steps_left -= 1
         if work.steps_left <= 0:
             self._finish(work)
@@ -177,6 +183,15 @@ class Workload:
             work.transaction.rollback()
         else:
             self._commit(work)
+
+    def _give_up(self, work: _Work) -> None:
+        """A page can't be read: the user sees an error, the transaction is taken back."""
+        self._open.remove(work)
+        try:
+            work.transaction.rollback()
+        except JetError:
+            # What the damage keeps from being taken back stays open; recovery will undo it.
+            self._instance.marks["rollback_failed"] += 1
 
     def _commit(self, work: _Work) -> None:
         edb = work.database.edb

@@ -328,6 +328,18 @@ def test_a_second_group_in_the_same_context() -> None:
     assert judged(transcript) == []
 
 
+def test_one_group_in_two_contexts_at_once() -> None:
+    transcript = started().prepare(context=2).setup(context=2, error=JetErr.BACKUP_IN_PROGRESS)
+    findings = judged(transcript, outcome=Outcome.FAILURE)
+    assert [(f.requirement, f.call) for f in findings] == [("ESE-BKP-SEQ-007", 4)]
+
+
+def test_bytes_lost_with_an_error_are_missed_at_the_end() -> None:
+    transcript = started().open(EDB).read(0, error="hrDiskIO").read(SIZE - 4096).read(0).close()
+    transcript.copy(STM).logs().copy(*LOGS).truncate().instance_end().end()
+    assert "ESE-BKP-READ-003" in rules(judged(transcript))
+
+
 def test_type_three_is_told_but_not_blamed() -> None:
     transcript = Transcript().prepare().setup(BackupType.FULL_WITH_ALL_LOGS).copy(EDB, STM)
     transcript.logs().copy(*LOGS).truncate().instance_end().end()

@@ -114,6 +114,18 @@ def test_output_is_cut() -> None:
     assert "cut at" in output
 
 
+def test_a_client_that_calls_for_ever_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eseconform.sut.CALLS_MAX", 100)
+
+    def client(api: BackupApi, task: Task) -> object:
+        while True:
+            api.get_nodes(None)
+
+    answer = answer_of(client)
+    assert answer.crash == "the client made more than 100 calls in one job"
+    assert answer.claim is None
+
+
 def test_an_exception_is_a_crash_with_its_trace() -> None:
     def client(api: BackupApi, task: Task) -> object:
         raise KeyError("the tape")

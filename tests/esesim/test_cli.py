@@ -135,7 +135,7 @@ def test_rows_of_a_dirty_database_are_refused(directory: Path, tmp_path: Path) -
         (("show", "{tmp}"), "is no directory of a server; make one with: esesim init"),
         (("show", "{tmp}/none.edb"), "none.edb: no such file"),
         (("show", "{tmp}/bad.edb"), "no readable header"),
-        (("show", "{tmp}/a?b.edb"), "not allowed in a name"),
+        (("show", "{tmp}/a?b.edb"), "has a character that is not allowed"),
         (("show", "{tmp}/bad.toml"), "bad.toml: server.nam: unknown key; did you mean name?"),
         (("init", "nothing", "{tmp}/x"), "no such file"),
         (("init", "minimal", "{tmp}"), "is not empty; give a new directory"),

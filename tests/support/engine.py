@@ -214,9 +214,9 @@ class Rig:
 
     # -- recovery
 
-    def lay_out(self, sets: Sequence[SavedSet]) -> MemoryVolume:
+    def lay_out(self, sets: Sequence[SavedSet], volume: Volume | None = None) -> Volume:
         """The files of sets in a volume of their own; of two with one name the later one stays."""
-        volume = MemoryVolume()
+        volume = MemoryVolume() if volume is None else volume
         volume.make_directory(to_volume_path(FOLDER))
         for saved in sets:
             for item in (*saved.databases, *saved.logs):
@@ -231,7 +231,7 @@ class Rig:
         sets: Sequence[SavedSet],
         *,
         names: Sequence[str] | None = None,
-        volume: MemoryVolume | None = None,
+        volume: Volume | None = None,
     ) -> Recovered:
         """Hard recovery of a full set and the sets after it, in a volume of its own.
 
@@ -255,7 +255,7 @@ class Rig:
 class Recovered:
     """The outcome of a recovery."""
 
-    volume: MemoryVolume
+    volume: Volume
     report: RecoveryReport
     rig: Rig
 

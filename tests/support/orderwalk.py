@@ -21,27 +21,33 @@ from esesim.server import SimulatedServer
 from esesim.session import Session
 from esesim.topology import GroupSpec, ServerSpec, StoreSpec, Topology, WorkloadSpec
 from esesim.volume import MemoryVolume
+from esesim.windows_path import to_volume_path
 
 SERVER = "EXCHSRV1"
-GROUP = "G1"
-MAIN, SPARE, NEW = "main", "spare", "new"
-"""Stores: always mounted; at first dismounted; never backed up, and mounted for a moment only."""
+GROUP, OTHER_GROUP = "G1", "G2"
+"""Groups: the one that walks are about; one that has a store `other`, which is not mounted."""
+MAIN, SPARE, NEW, OTHER = "main", "spare", "new", "other"
+"""Stores of the first: always mounted; at first dismounted; never backed up, and mounted for a moment only."""
 STRANGE_HANDLE = 999_999
 SMALL_READ = 3 * 4096  # the least that the engine takes as first read of a database
 LARGE_READ = 128 * 1024  # reaches every damage that is done here
 LAG = 2  # generations that the checkpoint is behind
+GENERATIONS_MAX = 24  # walks leave logs behind; beyond this many, a fresh start is quicker
+
+
+def _group(name: str, *stores: str) -> GroupSpec:
+    return GroupSpec(
+        name=name,
+        log_size=64 * 1024,
+        stores=tuple(StoreSpec(name=store) for store in stores),
+        truncate_with_dismounted=True,
+        workload=WorkloadSpec(messages=2, steps_per_call=0),
+    )
+
 
 TOPOLOGY = Topology(
     server=ServerSpec(name=SERVER, seed=11),
-    groups=(
-        GroupSpec(
-            name=GROUP,
-            log_size=64 * 1024,
-            stores=tuple(StoreSpec(name=name) for name in (MAIN, SPARE, NEW)),
-            truncate_with_dismounted=True,
-            workload=WorkloadSpec(messages=2, steps_per_call=0),
-        ),
-    ),
+    groups=(_group(GROUP, MAIN, SPARE, NEW), _group(OTHER_GROUP, OTHER)),
 )
 
 
@@ -80,7 +86,9 @@ def _prepared() -> _Prepared:
         server.dismount(GROUP, NEW)
         while group.running.log.generation < 4:
             server.run_workload(GROUP, 5)
-        _back_up_fully(server)
+        _back_up_fully(server, group, MAIN, SPARE)
+        _back_up_fully(server, server.group(OTHER_GROUP), OTHER)
+        server.dismount(OTHER_GROUP, OTHER)
         kept = group.running.log.generation
         while group.running.log.generation < kept + 2:
             server.run_workload(GROUP, 5)
@@ -94,14 +102,13 @@ def _prepared() -> _Prepared:
     return _Prepared(server.volume, state, f"{group.spec.log_path}\\{name}", record + 1)
 
 
-def _back_up_fully(server: SimulatedServer) -> None:
-    """Both mounted stores; logs stay behind, as the checkpoint lags."""
+def _back_up_fully(server: SimulatedServer, group: StorageGroup, *stores: str) -> None:
+    """Logs that the lagging checkpoint needs stay behind."""
     api = server.session()
-    group = server.group(GROUP)
     context, _ = api.backup_prepare(SERVER, INFORMATION_STORE)
     api.backup_setup(context, group.id, BackupType.FULL)
     buffer = bytearray(1 << 20)
-    for store in (MAIN, SPARE):
+    for store in stores:
         (opened,) = api.backup_open_file(context, group.store(store).edb)
         while api.backup_read_file(context, opened.handle, buffer):
             pass
@@ -110,10 +117,6 @@ def _back_up_fully(server: SimulatedServer) -> None:
     api.backup_truncate_logs(context)
     api.backup_instance_end(context, InstanceEnd.SUCCESS)
     api.backup_end(context)
-    header = next(iter(group.running.databases.values())).header
-    assert header.bkinfo_full_prev.gen_high > group.running.files.closed_generations()[0], (
-        "a later backup must have logs to delete"
-    )
 
 
 class Stage:
@@ -141,18 +144,6 @@ class Stage:
         """The running engine."""
         return self.group.running
 
-    def edb(self, store: str) -> str:
-        """Path of a store's database."""
-        return self.group.store(store).edb
-
-    def existing_log(self) -> str:
-        """A closed log that is there: the long one, while no truncation has taken it."""
-        files = self.instance.files
-        name = files.closed(files.closed_generations()[-1]).rpartition("/")[2]
-        kept = self.log.rpartition("\\")[2]
-        exists = self.volume.exists(files.path(kept))
-        return self.log if exists else f"{self.group.spec.log_path}\\{name}"
-
     def mount(self) -> None:
         """Mount the spare store. Where nothing keeps it from being free, it is made free first."""
         if self.group.is_mounted(SPARE):
@@ -176,7 +167,7 @@ class Stage:
 
     def tidy(self) -> None:
         """Stores as at first, for the next walk."""
-        if self.worn:
+        if self.worn or self.instance.log.generation > GENERATIONS_MAX:
             self.renew()
         elif self.group.is_mounted(SPARE):
             self.server.dismount(GROUP, SPARE)
@@ -187,13 +178,15 @@ class Stage:
 
 
 class Client:
-    """A client with one context on a session of its own."""
+    """A client with one context on a session of its own; its calls are about ``group``."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, group: str = GROUP) -> None:
         self.stage = stage
+        self.group = stage.server.group(group)
         self.api: Session = stage.server.session()
         self.context, _ = self.api.backup_prepare(SERVER, INFORMATION_STORE)
         self.handle = STRANGE_HANDLE
+        self.logs: tuple[str, ...] = ()  # as last listed
 
     @property
     def state(self) -> BackupState:
@@ -205,6 +198,21 @@ class Client:
         """Bring a call about. Raises what the server raises."""
         VARIANTS[call][variant](self)
 
+    @property
+    def store(self) -> StoreSpec:
+        """The store whose files are asked for: the first of the group."""
+        return self.group.spec.stores[0]
+
+    @property
+    def log(self) -> str:
+        """A log that is there: the long one, while no truncation has taken it."""
+        volume, files = self.stage.volume, self.group.running.files
+        if self.group is self.stage.group and volume.exists(to_volume_path(self.stage.log)):
+            return self.stage.log
+        names = volume.list(files.directory)
+        name = next(name for name in reversed(names) if name.startswith(f"{files.base}0"))
+        return f"{self.group.spec.log_path}\\{name}"
+
     def leave(self) -> None:
         """End the context if it is still there."""
         if self.state is not BackupState.ENDED:
@@ -214,7 +222,7 @@ class Client:
 
     def setup(self, kind: BackupType) -> None:
         """Setup of the one group."""
-        self.api.backup_setup(self.context, self.stage.group.id, kind)
+        self.api.backup_setup(self.context, self.group.id, kind)
 
     def open(self, name: str) -> None:
         """Open a file and keep its handle."""
@@ -231,7 +239,8 @@ class Client:
 
     def log_list(self) -> None:
         """GetLogAndPatchFiles: there is always a log to copy."""
-        assert self.api.backup_get_log_and_patch_files(self.context)
+        self.logs = self.api.backup_get_log_and_patch_files(self.context)
+        assert self.logs
 
     def truncate_list(self) -> None:
         """GetTruncateLogFiles: the list may be empty."""
@@ -247,9 +256,10 @@ class Client:
 
     def truncate(self) -> None:
         """TruncateLogs; logs that are gone are missing to later walks."""
-        before = self.stage.instance.files.closed_generations()
+        files = self.group.running.files
+        before = files.closed_generations()
         self.api.backup_truncate_logs(self.context)
-        self.stage.worn |= self.stage.instance.files.closed_generations() != before
+        self.stage.worn |= files.closed_generations() != before
 
     # -- failures by circumstance; what was broken is whole again afterwards
 
@@ -263,7 +273,7 @@ class Client:
 
     def read_bad_page(self) -> None:
         """A read over a page that fails its checksum."""
-        edb = self.stage.edb(MAIN)
+        edb = self.store.edb
         self.stage.server.damage_page(edb)
         try:
             self.read(LARGE_READ)
@@ -294,12 +304,17 @@ class Client:
 
     def truncate_held_logs(self) -> None:
         """A truncation while another program holds the logs open."""
+        # Where a truncation has taken the logs before, somebody has copied the oldest one back.
+        (oldest, *_) = self.api.backup_get_truncate_log_files(self.context)
+        path = self.stage.instance.config.resolve(oldest)
+        if not self.stage.volume.exists(path):
+            self.stage.volume.create(path).close()
         held = PermissionError(13, "the file is in use by another process")
         with mock.patch.object(self.stage.volume, "delete", side_effect=held) as delete:
             try:
                 self.truncate()
             finally:
-                assert delete.called, "nothing was to be deleted"
+                delete.assert_called_once_with(path)
 
 
 VARIANTS: dict[BackupCall, tuple[Callable[[Client], None], ...]] = {
@@ -309,13 +324,13 @@ VARIANTS: dict[BackupCall, tuple[Callable[[Client], None], ...]] = {
     ),
     BackupCall.SETUP_LOGS_ONLY: (lambda c: c.setup(BackupType.LOGS_ONLY),),
     BackupCall.OPEN_DATABASE: (
-        lambda c: c.open(c.stage.edb(MAIN)),
-        lambda c: c.open(c.stage.group.store(MAIN).stm.upper()),
+        lambda c: c.open(c.store.edb),
+        lambda c: c.open(c.store.stm.upper()),
     ),
-    BackupCall.OPEN_LOG: (lambda c: c.open(c.stage.existing_log()),),
+    BackupCall.OPEN_LOG: (lambda c: c.open(c.log),),
     BackupCall.OPEN_UNKNOWN: (
-        lambda c: c.open(f"{c.stage.group.spec.log_path}\\nothing.edb"),
-        lambda c: c.open(f"{c.stage.group.spec.log_path}\\E00FFFFF.log"),
+        lambda c: c.open(f"{c.group.spec.log_path}\\nothing.edb"),
+        lambda c: c.open(f"{c.group.spec.log_path}\\E00FFFFF.log"),
         lambda c: c.open("\\\\?\\C:\\outside\\..\\any.dat"),
     ),
     BackupCall.READ: (lambda c: c.read(), lambda c: c.read(1)),
@@ -346,7 +361,7 @@ VARIANTS: dict[BackupCall, tuple[Callable[[Client], None], ...]] = {
         lambda c: c.without_a_log(c.api.backup_get_truncate_log_files),
     ),
     BackupCall.TRUNCATE_FAILED: (lambda c: c.truncate_held_logs(),),
-    BackupCall.STOP_BY_SERVER: (lambda c: c.stage.instance.backup.stop(),),
+    BackupCall.STOP_BY_SERVER: (lambda c: c.group.running.backup.stop(),),
     BackupCall.TERMINATE: (lambda c: c.stage.restart(),),
     BackupCall.CONNECTION_LOST: (
         lambda c: c.stage.server.connection_lost(c.context),
@@ -356,4 +371,3 @@ VARIANTS: dict[BackupCall, tuple[Callable[[Client], None], ...]] = {
     BackupCall.DISMOUNT: (lambda c: c.stage.dismount(),),
 }
 """How each call of the table is brought about; the first way is the usual one."""
-

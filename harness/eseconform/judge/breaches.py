@@ -37,9 +37,7 @@ def breach_of(
     states: Collection[BackupState],
     backup: GroupBackup | None,
 ) -> CallBreach | None:
-    """The rule that a call breaks; None when it only cleans up after an error, which is nobody's
-    fault.
-    """
+    """The rule that a call breaks; None when it only cleans up after an error."""
     if set(states) <= {BackupState.ENDED}:
         return _breach(record, "ESE-BKP-SEQ-001", "names a context that was ended before")
     if variant is BackupCall.CONTROL_ARGUMENT_ERROR:

@@ -1,10 +1,9 @@
 """Follows a client's calls through the order table, and notes every call that the table forbids.
 
-The judge sees what the client saw, not what the server did: after an error it can't know whether
-    the server's
-backup still stands (an injected error leaves it, a damaged log ends it). So it keeps the *set* of
-states that the backup may be in. A call is wrong only when it is wrong in all of them, and each
-answer narrows the set.
+The judge sees what the client saw, not what the server did. After an error it can't know whether
+the server's backup still stands: an injected error leaves it, a damaged log ends it. So it keeps
+the *set* of states that the backup may be in. A call is wrong only when it is wrong in all of
+them, and each answer narrows the set.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ class Follower:
         contexts: every context, by number; ended ones stay.
         backups: every backup that Setup started, in order.
         breaches: calls that the table forbids, in order.
-        prepares: every Prepare call that succeeded.
+        prepares: every Prepare call, whatever came of it.
         lost_at: number of the call in which the connection broke, or None.
     """
 
@@ -121,6 +120,8 @@ class Follower:
         cells = {state: backup_cell(state, variant) for state in context.states}
         if not any(cell.ok for cell in cells.values()):
             self._forbidden(record, variant, context)
+        elif variant in _SETUPS:
+            self._check_other_contexts(record, context)
         before = context.backup
         context.states = narrowed(cells, variant, record.error)
         if variant in _SETUPS and record.error is None:
@@ -132,6 +133,15 @@ class Follower:
         breach = breach_of(record, variant, context.states, context.backup)
         if breach is not None:
             self.breaches.append(breach)
+
+    def _check_other_contexts(self, record: CallRecord, context: Context) -> None:
+        """A group has one backup at a time, in whichever context."""
+        instance = context.instances[records.number(record, "instance_id")]
+        for other in self.contexts.values():
+            runs = other.backup is not None and all(state.running for state in other.states)
+            if runs and other.backup is not None and other.backup.group == instance.name:
+                text = f"Setup comes while the client's other backup of {instance.name} runs"
+                self.breaches.append(CallBreach(record.number, "ESE-BKP-SEQ-007", text))
 
     def _begin(self, record: CallRecord, context: Context) -> None:
         instance = context.instances.get(records.number(record, "instance_id"))

@@ -47,8 +47,11 @@ class Attempt:
 
     @property
     def complete(self) -> bool:
-        """Whether the client has everything: all announced bytes, or a read that said "no more"."""
-        return self.saw_end or self.received >= self.size
+        """Whether the client has everything: all announced bytes, or a read that said "no more".
+
+        After a failed read only the bytes count: what came between may be lost.
+        """
+        return self.received >= self.size or (self.saw_end and self.error is None)
 
     @property
     def shortfall(self) -> str:

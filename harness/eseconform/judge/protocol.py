@@ -137,9 +137,7 @@ class _Judge:
             if backup.is_full and not backup.complete_before(stream, at)
         ]
         if missing:
-            text = (
-                f"TruncateLogs for {backup.group} although {_some(missing)} was not read to the end"
-            )
+            text = f"TruncateLogs for {backup.group} although not all of {_some(missing)} was read"
             yield self._broken("ESE-BKP-TRN-002", text, at)
 
     def _before_success(self, backup: GroupBackup, at: int | None) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import IO
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -119,26 +120,30 @@ def _print_jobs(case: CaseResult, console: Console) -> None:
             f"{job.calls} calls, every one judged"
         )
         for group, text in job.restored.items():
-            console.print(Text(f"    replay of {group}: {text}"))
+            console.print(_indented(Text(f"replay of {group}: {text}"), 4))
 
 
 def _print_case(case: CaseResult, console: Console) -> None:
     console.print()
     console.print(Text.assemble((case.id, "bold"), f"  {case.title}  ", coloured(case.verdict)))
     if case.divergence:
-        console.print(Text(f"  first divergence: {case.divergence}"))
+        console.print(_indented(Text(f"first divergence: {case.divergence}"), 2))
     if case.note:
-        console.print(Text(f"  {case.note}"))
+        console.print(_indented(Text(case.note), 2))
     shown = [f for f in case.findings if f.verdict is not Verdict.PASS]
     for finding in shown[:FINDINGS_SHOWN_MAX]:
-        console.print(_finding_line(finding))
+        console.print(_indented(_finding_line(finding), 4))
     if len(shown) > FINDINGS_SHOWN_MAX:
         console.print(f"    ... {len(shown) - FINDINGS_SHOWN_MAX} more in results.json")
     if case.reproduce:
         console.print(Text(f"  reproduce with: {case.reproduce}"), soft_wrap=True)
 
 
+def _indented(text: Text, columns: int) -> Padding:
+    return Padding(text, (0, 0, 0, columns))
+
+
 def _finding_line(finding: Finding) -> Text:
     return Text.assemble(
-        f"    {finding.axis.value:9} ", coloured(finding.verdict), f" {finding.sentence}"
+        f"{finding.axis.value:9} ", coloured(finding.verdict), f" {finding.sentence}"
     )

@@ -12,6 +12,7 @@ A record starts with u8 type, u8 dbid, u16 length of the whole record, u32 trans
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
 from enum import Enum
 from typing import Final
@@ -25,6 +26,8 @@ from eseback.formats.logheader import LOG_HEADER_SIZE, SECTOR_SIZE, LogHeader
 # ASSUMED(log-sector-aligned-blocks): every block starts on a sector boundary and is never written
 # again; the real engine fills up the last sector of a flush with the next one, for which it needs
 # the backward range, the short checksum and the shadow sector.
+# ASSUMED(log-block-crc): the field of the short checksum, which such blocks don't use, holds the
+# CRC-32 of the records. The documented checksum is linear: a torn block can pass it.
 # ASSUMED(log-unused-tail-zero): the unused tail of a log is zeros, so that it costs no space; the
 # real engine fills it with a pattern.
 # ASSUMED(log-record-header): all records start with the same eight bytes, the length among them;
@@ -60,7 +63,10 @@ def seal_block(records: Readable, generation: int) -> bytes:
     total = block_size(size)
     cb_next = total - BLOCK_HEADER_SIZE
     checksum = log_block_checksum(records, cb_next, generation, use_short=_SHORT_CHECKSUM_OFF)
-    header = _LRCHECKSUM.pack(_LRCHECKSUM_TYPE, 0, size, cb_next, checksum, 0, _SHORT_CHECKSUM_OFF)
+    crc = zlib.crc32(records)
+    header = _LRCHECKSUM.pack(
+        _LRCHECKSUM_TYPE, 0, size, cb_next, checksum, crc, _SHORT_CHECKSUM_OFF
+    )
     return b"".join((header, records, bytes(cb_next - size)))
 
 
@@ -72,15 +78,15 @@ def read_block(data: Readable, offset: int, generation: int) -> tuple[memoryview
     start = offset + BLOCK_HEADER_SIZE
     if start > len(data):
         return None
-    kind, backwards, size, cb_next, checksum, short, use_short = _LRCHECKSUM.unpack_from(
-        data, offset
-    )
-    if (kind, backwards, short, use_short) != (_LRCHECKSUM_TYPE, 0, 0, _SHORT_CHECKSUM_OFF):
+    kind, backwards, size, cb_next, checksum, crc, use_short = _LRCHECKSUM.unpack_from(data, offset)
+    if kind != _LRCHECKSUM_TYPE or backwards or use_short != _SHORT_CHECKSUM_OFF:
         return None
     end = start + cb_next
     if not size or cb_next != block_size(size) - BLOCK_HEADER_SIZE or end > len(data):
         return None
     records = memoryview(data)[start : start + size]
+    if zlib.crc32(records) != crc:
+        return None
     if log_block_checksum(records, cb_next, generation, use_short=use_short) != checksum:
         return None
     return records, end

@@ -19,6 +19,7 @@ from eseback.formats.errors import FormatError
 from eseback.formats.fields import NO_BACKUP, BkInfo, LogTime
 from eseback.order import BackupCall, BackupState, backup_cell, setup_call
 
+from ..volume import VolumeError
 from .copies import Copy, DatabaseCopy, LogCopy, StreamCopy
 from .database import Database
 from .errors import JetError
@@ -192,9 +193,15 @@ class Backup:
             instance.event(227, count=len(paths) - len(present))
         listed = self._names(ranges.deleted)
         instance.event(224, first=listed[0], last=listed[-1])
-        for path in present:
-            instance.volume.delete(path)
-        instance.volume.sync_directory(instance.files.directory)
+        try:
+            for path in present:
+                instance.volume.delete(path)
+        except (OSError, VolumeError) as error:
+            # The oldest ones are gone, so the rest is still contiguous; the backup goes on.
+            self._enter(BackupCall.TRUNCATE_FAILED)
+            raise JetError(JetErr.FILE_ACCESS_DENIED, f"cannot delete {path}: {error}") from error
+        finally:
+            instance.volume.sync_directory(instance.files.directory)
 
     def _list(self, call: BackupCall) -> LogRanges:
         self._check(call)

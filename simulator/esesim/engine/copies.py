@@ -14,7 +14,7 @@ from attrs import evolve
 
 from eseback.errors import JetErr
 from eseback.formats.fields import BkInfo
-from eseback.formats.logblock import LogEnd
+from eseback.formats.logblock import BLOCK_HEADER_SIZE, LogEnd, block_size, read_block
 from eseback.formats.trailer import Trailer
 
 from .errors import JetError
@@ -181,29 +181,51 @@ class LogCopy:
         self._file = instance.volume.open(volume_path)
         self.size = self._file.size
         self.first_read_min = 2 * 4096 if generation is not None else 0
+        self._instance = instance
+        self._volume_path = volume_path
         self._bad_from: int | None = None
-        if generation is not None:
-            self._bad_from = self._first_damage(instance, volume_path)
+        self._blocks: list[tuple[int, int]] = []  # to be passed yet, the next one last
+        self._header_generation = 0
 
-    def _first_damage(self, instance: Instance, volume_path: str) -> int | None:
-        """Offset from which the log is damaged, None for a whole one."""
+    def _scan(self) -> None:
+        """Find the blocks, and the offset from which the log is damaged if it is."""
         try:
-            log = read_log(instance.volume, volume_path)
+            log = read_log(self._instance.volume, self._volume_path)
         except JetError:
-            return 0
+            self._bad_from = 0
+            return
         # A log that is cut off behind a whole block lacks its end mark: its last read fails.
-        return None if log.reason is LogEnd.END_RECORD else min(log.end, self.size - 1)
+        if log.reason is not LogEnd.END_RECORD:
+            self._bad_from = min(log.end, self.size - 1)
+        self._header_generation = log.generation
+        self._blocks = [
+            (start - BLOCK_HEADER_SIZE, start - BLOCK_HEADER_SIZE + block_size(end - start))
+            for start, end in reversed(log.blocks)
+        ]
+
+    def _verify(self, end: int) -> None:
+        """Verify what a read up to ``end`` passes, as it is now and not as it was at the open."""
+        if self.position == 0:
+            self._scan()
+        while self._blocks and self._blocks[-1][0] < end:
+            start, stop = self._blocks.pop()
+            data = self._file.read(start, stop - start)
+            if read_block(data, 0, self._header_generation) is None:
+                self._bad_from = start
+                break
+        if self._bad_from is not None and end > self._bad_from:
+            raise JetError(
+                JetErr.LOG_READ_VERIFY_FAILURE,
+                f"{self.path} is damaged at byte {self._bad_from}",
+            )
 
     def read(self, buffer: memoryview) -> int:
         """See :class:`Copy`. Raises -612 where a checksum is wrong."""
         wanted = min(len(buffer), self.size - self.position)
         if wanted <= 0:
             return 0
-        if self._bad_from is not None and self.position + wanted > self._bad_from:
-            raise JetError(
-                JetErr.LOG_READ_VERIFY_FAILURE,
-                f"{self.path} is damaged at byte {self._bad_from}",
-            )
+        if self.generation is not None:
+            self._verify(self.position + wanted)
         self._file.read_into(self.position, buffer[:wanted])
         self.position += wanted
         return wanted

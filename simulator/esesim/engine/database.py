@@ -213,6 +213,8 @@ class Database:
             gen_max_required=0,
             **changes,
         )
+        # Another file may come in this one's place; its pages must not be overwritten.
+        self.pages.drop_side_file()
 
     def close(self) -> None:
         """Let go of the files; what is not flushed is lost."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from itertools import count
 
 from attrs import evolve, frozen
 
 from eseback.errors import JetErr
 from eseback.formats.dbheader import DatabaseHeader, DbState
 from eseback.formats.errors import FormatError
-from eseback.formats.fields import NO_BACKUP
+from eseback.formats.fields import NO_BACKUP, Signature
+from eseback.formats.logblock import LogEnd
 from eseback.formats.logheader import LogHeader
 from eseback.formats.trailer import Trailer
 
@@ -25,7 +27,14 @@ from .instance import Instance
 from .log import Clock
 from .logfile import LogFile, check_chain, check_signature, read_log
 from .logrecord import LogType, mark
-from .recovery import check_generations, make_target, redo_log, start_log, undo_and_close
+from .recovery import (
+    check_generations,
+    make_target,
+    open_log_at_end,
+    redo_log,
+    start_log,
+    undo_and_close,
+)
 from .replay import Replay, ReplayCounts
 
 
@@ -63,9 +72,11 @@ def hard_recover(
 ) -> RecoveryReport:
     """Recover backup images with the logs ``gen_low``..``gen_high`` of ``config.log_path``.
 
-    Logs above ``gen_high`` in that folder are replayed as far as they follow without a gap. The
-    databases are clean afterwards and their bkinfo is zero: the next backup must be a full one.
-    Raises -501 -515 -535 -539 -540 -543 -552..-557 -561 -565..-567 -573 -574 -615 -1206 -1811.
+    Logs above ``gen_high`` in that folder, ``Exx.log`` among them, must follow without a gap and
+    are replayed too. The databases are clean afterwards and their bkinfo is zero: the next backup
+    must be a full one.
+    Raises -501 -513 -535 -539 -540 -543 -552..-557 -561 -565..-567 -570 -571 -573 -574 -610 -611
+    -615 -1206 -1811.
     """
     instance = Instance(volume, config, clock, random.Random(gen_low), events=events, marks=marks)
     return _HardRecovery(instance, databases, gen_low, gen_high).run()
@@ -87,23 +98,23 @@ class _HardRecovery:
         self._opened: dict[str, Database] = {}
 
     def run(self) -> RecoveryReport:
+        # All logs are looked at before any image is changed, so that a refusal costs nothing.
         logs = self._read_set()
+        logs += self._following(logs[-1])
         for entry in self._map.values():
             self._prepare_database(entry, logs[0].header)
         for info in logs[0].header.attachments:
-            self._attach(info.dbid, info.names[0])
-        previous: LogFile | None = None
+            self._attach(info.dbid, info.names[0], info.sign_db)
         for log in logs:
             redo_log(self._replay, log)
-            previous = log
-        assert previous is not None, "a set has at least one log"
-        for log in self._following(previous):
-            redo_log(self._replay, log)
-            previous = log
-        self._check_complete(previous.generation)
+        last = logs[-1]
+        self._check_complete(last.generation)
         instance = self._instance
         instance.databases = {dbid: t.database for dbid, t in self._replay.targets.items()}
-        start_log(instance, previous.header)
+        if last.path == instance.files.current:
+            open_log_at_end(instance, last)
+        else:
+            start_log(instance, last.header)
         instance.log.append(mark(LogType.RECOVERY_UNDO))
         undo_and_close(
             instance,
@@ -115,7 +126,7 @@ class _HardRecovery:
         )
         instance.log.append(mark(LogType.RECOVERY_QUIT))
         instance.log.close()
-        return RecoveryReport(self._gen_low, previous.generation, self._replay.counts)
+        return RecoveryReport(self._gen_low, last.generation, self._replay.counts)
 
     # -- logs
 
@@ -144,7 +155,10 @@ class _HardRecovery:
                 )
             if not log.ended:
                 raise JetError(
-                    JetErr.LOG_CORRUPT_DURING_HARD_RESTORE, f"{path}: {log.reason.value}"
+                    JetErr.LOG_TORN_WRITE_DURING_HARD_RESTORE
+                    if log.reason is LogEnd.TORN
+                    else JetErr.LOG_CORRUPT_DURING_HARD_RESTORE,
+                    f"{path}: {log.reason.value}",
                 )
             logs.append(log)
         if not logs:
@@ -170,11 +184,37 @@ class _HardRecovery:
             self._check_existing(last, log)
             if not log.ended:
                 raise JetError(
-                    JetErr.LOG_CORRUPT_DURING_HARD_RECOVERY, f"{path}: {log.reason.value}"
+                    JetErr.LOG_TORN_WRITE_DURING_HARD_RECOVERY
+                    if log.reason is LogEnd.TORN
+                    else JetErr.LOG_CORRUPT_DURING_HARD_RECOVERY,
+                    f"{path}: {log.reason.value}",
                 )
             found.append(log)
             last = log
+        if files.volume.exists(files.current):
+            found.append(self._read_current(last))
         return found
+
+    def _read_current(self, last: LogFile) -> LogFile:
+        """``Exx.log``, which must follow the last closed log: recovery goes on writing to it.
+
+        Its last block may be torn, as a crash leaves it.
+        """
+        files = self._instance.files
+        log = read_log(files.volume, files.current)
+        if log.generation > last.generation + 1:
+            raise JetError(
+                JetErr.MISSING_CURRENT_LOG_FILES,
+                f"generation {last.generation + 1} is missing, {log.path} is generation "
+                f"{log.generation}",
+            )
+        self._check_existing(last, log)
+        if log.reason is LogEnd.CORRUPT:
+            raise JetError(
+                JetErr.LOG_CORRUPT_DURING_HARD_RECOVERY,
+                f"{log.path}: damage before its last good block",
+            )
+        return log
 
     def _check_existing(self, last: LogFile, log: LogFile) -> None:
         check_signature(
@@ -209,8 +249,9 @@ class _HardRecovery:
             raise JetError(
                 JetErr.DATABASE_LOG_SET_MISMATCH, f"{entry.edb} belongs to another log stream"
             )
-        if header.bkinfo_full_cur.gen_high == 0:
-            self._take_trailer(entry, path, header)
+        has_trailer = header.bkinfo_full_cur.gen_high == 0
+        if has_trailer:
+            self._check_trailer(entry, path, header)
         database = instance.open_database(header.dbid, entry.edb, entry.stm)
         problem = streaming_file_problem(volume, database)
         if problem is not None:
@@ -221,17 +262,21 @@ class _HardRecovery:
             bkinfo_full_cur=evolve(header.bkinfo_full_cur, gen_high=gen_high),
             gen_max_required=max(header.gen_max_required, gen_high),
         )
+        if has_trailer:
+            # Last of all: a restore that failed before can be tried again.
+            database.pages.file.write(volume.size(path) - size, bytes(size))
+            database.pages.file.sync()
         self._opened[entry.source_edb.casefold()] = database
 
-    def _take_trailer(self, entry: RestoredDatabase, path: str, header: DatabaseHeader) -> None:
-        """Hold the trailer against header and set, then blank it."""
+    def _check_trailer(self, entry: RestoredDatabase, path: str, header: DatabaseHeader) -> None:
+        """Hold the trailer against header and set."""
         volume, size = self._instance.volume, self._instance.config.page_size
         file = volume.open(path)
-        offset = file.size - size
+        page = file.read(file.size - size, size)
+        file.close()
         try:
-            trailer = Trailer.unpack(file.read(offset, size))
+            trailer = Trailer.unpack(page)
         except FormatError as error:
-            file.close()
             raise JetError(JetErr.BAD_PATCH_PAGE, f"trailer of {entry.edb}: {error}") from error
         current = header.bkinfo_full_cur
         if (
@@ -239,46 +284,47 @@ class _HardRecovery:
             or trailer.sign_log != header.sign_log
             or trailer.bkinfo.mark != current.mark
         ):
-            file.close()
             raise JetError(
                 JetErr.DATABASE_PATCH_FILE_MISMATCH,
                 f"header and trailer of {entry.edb} are from different backups",
             )
         if trailer.bkinfo.gen_low < self._gen_low:
-            file.close()
             raise JetError(
                 JetErr.STARTING_RESTORE_LOG_TOO_HIGH,
                 f"{entry.edb} needs logs from generation {trailer.bkinfo.gen_low}; the set starts "
                 f"at {self._gen_low}",
             )
         if trailer.bkinfo.gen_high > self._gen_high:
-            file.close()
             raise JetError(
                 JetErr.ENDING_RESTORE_LOG_TOO_LOW,
                 f"{entry.edb} needs logs up to generation {trailer.bkinfo.gen_high}; the set ends "
                 f"at {self._gen_high}",
             )
-        file.write(offset, bytes(size))
-        file.sync()
-        file.close()
 
     def _attach_record(self, dbid: int, body: bytes, lsn: int) -> None:
-        self._attach(dbid, AttachRecord.unpack(body).edb)
+        record = AttachRecord.unpack(body)
+        self._attach(dbid, record.edb, record.signature)
 
-    def _attach(self, dbid: int, source_edb: str) -> None:
+    def _attach(self, dbid: int, source_edb: str, signature: Signature) -> None:
         database = self._opened.get(source_edb.casefold())
-        if database is not None:
+        # Of another signature: a database that had the name before this one was made.
+        if database is not None and database.header.sign_db == signature:
             database.dbid = dbid
             self._replay.targets[dbid] = make_target(self._instance, database)
 
     def _replay_detach(self, dbid: int) -> None:
-        self._replay.targets.pop(dbid, None)
+        target = self._replay.targets.pop(dbid, None)
+        if target is not None and target.streaming is not None:
+            target.streaming.sync()
+            target.streaming.close()
 
     def _check_complete(self, last_generation: int) -> None:
-        attached = [target.database for target in self._replay.targets.values()]
-        for name, database in self._opened.items():
-            if database not in attached:
-                # Detached within the logs: everything is replayed, but nothing held it open.
-                self._replay.targets[database.dbid] = make_target(self._instance, database)
+        targets = self._replay.targets
+        attached = [target.database for target in targets.values()]
+        for database in self._opened.values():
             check_generations(database, last_generation)
-            _ = name
+            if database not in attached:
+                # Detached within the logs: everything is replayed, but nothing held it open. Its
+                # number may be another's by now.
+                database.dbid = next(dbid for dbid in count(1) if dbid not in targets)
+                targets[database.dbid] = make_target(self._instance, database)

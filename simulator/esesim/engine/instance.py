@@ -145,9 +145,11 @@ class Instance:
     # -- databases
 
     def create_database(self, edb: str, stm: str | None = None) -> Database:
-        """Make an empty database and attach it. Raises -1201 where the file exists."""
-        create_database_files(self, edb, stm)
+        """Make an empty database and attach it. Raises -505, -1805, -1201 for an existing file."""
+        # Refused before anything is made: no files are left behind.
+        self._check_no_backup()
         dbid = self._free_dbid()
+        create_database_files(self, edb, stm)
         self.log.append(mark(LogType.CREATE_DB, dbid, body=edb.encode("utf-16-le")))
         return self.attach(edb, stm)
 
@@ -231,6 +233,8 @@ class Instance:
         if header.state == DbState.DIRTY_SHUTDOWN:
             image = header.bkinfo_full_cur.gen_low != 0 and header.bkinfo_full_cur.gen_high == 0
             database.close()
+            if image:
+                self.event(619, database=database.edb)
             raise JetError(
                 JetErr.SOFT_RECOVERY_ON_BACKUP_DATABASE
                 if image

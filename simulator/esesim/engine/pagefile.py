@@ -12,9 +12,10 @@ pages goes to a side file first.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
@@ -25,7 +26,7 @@ from ..volume import Volume
 from .errors import JetError
 from .page import Page
 
-_SIDE_HEAD: Final = struct.Struct("<4sII")
+_SIDE_HEAD: Final = struct.Struct("<4sII16s")
 _SIDE_MAGIC: Final = b"ESFL"
 _BATCH_PAGES: Final = 64
 
@@ -140,6 +141,11 @@ class PageFile:
             self._note_good(page.pgno)
         file.sync()
 
+    def drop_side_file(self) -> None:
+        """Remove the side file: everything is in place and synced."""
+        if self._side_path is not None and self._volume.exists(self._side_path):
+            self._volume.delete(self._side_path)
+
     def trim_cache(self) -> None:
         """Forget clean pages above the cache's size. Only between operations."""
         excess = len(self.pages) - self._cache_pages
@@ -179,15 +185,18 @@ class PageFile:
 
 
 def write_side_file(
-    volume: Volume, path: str, page_size: int, pgnos: Iterable[int], images: Sequence[bytearray]
+    volume: Volume,
+    path: str,
+    page_size: int,
+    pgnos: Sequence[int],
+    images: Sequence[bytes | bytearray],
 ) -> None:
     """Write a batch of sealed pages to the side file and sync it."""
-    numbers = list(pgnos)
     file = volume.open(path) if volume.exists(path) else volume.create(path)
-    head = _SIDE_HEAD.pack(_SIDE_MAGIC, page_size, len(numbers)) + struct.pack(
-        f"<{len(numbers)}I", *numbers
-    )
-    file.write(0, head.ljust(page_size, b"\0") + b"".join(images))
+    body = b"".join(images)
+    head = _SIDE_HEAD.pack(_SIDE_MAGIC, page_size, len(pgnos), _digest(body))
+    numbers = struct.pack(f"<{len(pgnos)}I", *pgnos)
+    file.write(0, (head + numbers).ljust(page_size, b"\0") + body)
     file.sync()
     file.close()
 
@@ -195,27 +204,37 @@ def write_side_file(
 def mend_torn_pages(
     volume: Volume, path: str, side_path: str, page_size: int, marks: Counter[str]
 ) -> int:
-    """Put back pages of ``path`` that a crash tore, from the side file; returns how many."""
+    """Finish the last batch of ``path`` from the side file after a crash; returns pages written.
+
+    A whole side file means that writing in place had begun and may be unfinished; a torn one, that
+    it had not. Every page that differs is put back, also one whose checksum is right: the checksum
+    of an ESE page is linear, and a page that lost the sector with four of its tags can pass it.
+    """
     if not volume.exists(side_path):
         return 0
     side = volume.open(side_path)
+    data = side.read(0, (_BATCH_PAGES + 1) * page_size)
+    side.close()
+    if len(data) < page_size or data[:4] != _SIDE_MAGIC:
+        return 0
+    _, size, count, digest = _SIDE_HEAD.unpack_from(data)
+    body = data[page_size : (count + 1) * page_size]
+    if size != page_size or count > _BATCH_PAGES or digest != _digest(body):
+        return 0
     file = volume.open(path)
     mended = 0
-    head = side.read(0, page_size)
-    if len(head) == page_size and head[:4] == _SIDE_MAGIC:
-        _, size, count = _SIDE_HEAD.unpack_from(head)
-        if size == page_size and count <= _BATCH_PAGES:
-            for number, pgno in enumerate(struct.unpack_from(f"<{count}I", head, _SIDE_HEAD.size)):
-                image = side.read((number + 1) * page_size, page_size)
-                here = file.read((pgno + 1) * page_size, page_size)
-                if len(here) < page_size or page_is_good(here, pgno):
-                    continue
-                if len(image) == page_size and page_is_good(image, pgno):
-                    file.write((pgno + 1) * page_size, image)
-                    mended += 1
-    if mended:
-        file.sync()
-        marks["torn_page"] += mended
-    side.close()
+    for number, pgno in enumerate(struct.unpack_from(f"<{count}I", data, _SIDE_HEAD.size)):
+        image = body[number * page_size : (number + 1) * page_size]
+        offset = (pgno + 1) * page_size
+        here = file.read(offset, page_size)
+        if here != image:
+            file.write(offset, image)
+            mended += 1
+            marks["lost_page" if page_is_good(here, pgno) else "torn_page"] += 1
+    file.sync()
     file.close()
     return mended
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=16).digest()

@@ -149,11 +149,6 @@ class _SoftRecovery:
         if not volume.exists(path):
             self._missing[dbid] = record.edb
             return
-        if path not in self._mended:
-            self._mended.add(path)
-            mend_torn_pages(
-                volume, path, instance.side_path(dbid), instance.config.page_size, instance.marks
-            )
         database = instance.open_database(dbid, record.edb, record.stm)
         header = database.header
         position = position_of(lsn)
@@ -165,6 +160,7 @@ class _SoftRecovery:
         if header.state == DbState.DIRTY_SHUTDOWN:
             if header.bkinfo_full_cur.gen_low and not header.bkinfo_full_cur.gen_high:
                 database.close()
+                instance.event(619, database=record.edb)
                 raise JetError(
                     JetErr.SOFT_RECOVERY_ON_BACKUP_DATABASE,
                     f"{record.edb} is a backup image: restore it with hard recovery",
@@ -179,6 +175,7 @@ class _SoftRecovery:
                     f"{record.edb} needs logs from generation {header.gen_min_required}; "
                     f"replay starts at {self._first_generation}",
                 )
+            self._mend(dbid, path)
         elif header.lgpos_consistent > position:
             database.close()
             return
@@ -186,6 +183,15 @@ class _SoftRecovery:
             database.mark_attached(instance.checkpoint.sign_log, lsn, instance.clock)
         instance.databases[dbid] = database
         self._replay.targets[dbid] = make_target(instance, database)
+
+    def _mend(self, dbid: int, path: str) -> None:
+        """Put torn pages back, once it is known that this is the file that the crash tore."""
+        if path in self._mended:
+            return
+        self._mended.add(path)
+        instance = self._instance
+        side, size = instance.side_path(dbid), instance.config.page_size
+        mend_torn_pages(instance.volume, path, side, size, instance.marks)
 
     def _detach(self, dbid: int) -> None:
         self._missing.pop(dbid, None)

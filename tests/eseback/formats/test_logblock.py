@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import zlib
 
 import pytest
 from hypothesis import given
@@ -62,7 +63,9 @@ def test_block_as_documented() -> None:
         words ^= word
     cb_next = 512 - 22
     checksum = 0xFEEDBEAF ^ words ^ len(records) ^ cb_next ^ 0xD1 ^ GENERATION
-    header = struct.pack("<BIIIIIB", 42, 0, len(records), cb_next, checksum, 0, 0xD1)
+    header = struct.pack(
+        "<BIIIIIB", 42, 0, len(records), cb_next, checksum, zlib.crc32(records), 0xD1
+    )
     assert block == (header + records).ljust(512, b"\0")
 
 
@@ -176,7 +179,9 @@ def test_left_over_blocks_behind_a_torn_one_are_no_sign_of_damage() -> None:
 def test_forged_distance_to_the_next_block(cb_next: int) -> None:
     records = record(29, b"x")
     checksum = log_block_checksum(records, cb_next, GENERATION, use_short=0xD1)
-    header = struct.pack("<BIIIIIB", 42, 0, len(records), cb_next, checksum, 0, 0xD1)
+    header = struct.pack(
+        "<BIIIIIB", 42, 0, len(records), cb_next, checksum, zlib.crc32(records), 0xD1
+    )
     assert read_block((header + records).ljust(4096, b"\0"), 0, GENERATION) is None
 
 
