@@ -66,6 +66,8 @@ def run_case(case: Case, settings: Settings) -> CaseResult:
         lines = traceback.format_exc().splitlines()[-_TRACE_LINES:]
         trace = "\n".join(lines)
         run.error = f"the harness failed: {type(error).__name__}: {error}\n{trace}"
+    finally:
+        run.clean_up()
     result = run.result(time.monotonic() - started)
     settings.events.emit(
         "case_ended",
@@ -111,9 +113,12 @@ class _CaseRun:
             stage.work(spec.steps_before)
             if self._job(stage, facts, index, spec):
                 break
+
+    def clean_up(self) -> None:
+        """Remove the saved bytes, unless they are to stay. A client may still be writing some."""
         if not self.settings.keep_sets:
             for folder in self.folder.glob("set-*"):
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _chain_holds(self) -> bool:
         return all(record.talk.claims_success for record in self.chain)
@@ -144,7 +149,7 @@ class _CaseRun:
         data = judge_data(self.chain, facts, self.older)
         self.findings += data.findings
         self.findings += judge_honesty(talk, data.truth)
-        self._note_job(task, answer, len(records), data)
+        self._note_job(talk, answer, len(records), data)
         return answer.claim is None
 
     def _task(self, stage: Stage, index: int, spec: JobSpec) -> Task:
@@ -181,8 +186,10 @@ class _CaseRun:
     def _transcript(self, index: int) -> Path:
         return self.folder / f"transcript-{index + 1}.jsonl"
 
-    def _note_job(self, task: Task, answer: JobAnswer, calls: int, data: DataResult) -> None:
-        claim = answer.claim
+    def _note_job(
+        self, talk: Conversation, answer: JobAnswer, calls: int, data: DataResult
+    ) -> None:
+        task, claim = talk.task, talk.claim
         job = JobResult(
             kind=task.kind.value,
             groups=task.groups,
@@ -196,7 +203,7 @@ class _CaseRun:
             restored={group: t.summary for group, t in data.truth.items() if t.summary},
             output=answer.output,
             trace=answer.trace,
-            transcript=str(self._transcript(len(self.jobs)).relative_to(self.settings.folder)),
+            transcript=str(self._transcript(talk.job).relative_to(self.settings.folder)),
         )
         self.jobs.append(job)
         self.settings.events.emit(

@@ -114,7 +114,12 @@ class Workload:
     def step(self) -> None:
         """One operation of one transaction, and a slice of the lazy writer."""
         if self._instance.databases:
-            self._operate(self._pick_work())
+            try:
+                work = self._pick_work()
+            except JetError:
+                # Nothing can be written now (disk full, generations used up): users have to wait.
+                return
+            self._operate(work)
         self._instance.background()
 
     def settle(self, edb: str | None = None) -> None:
@@ -196,7 +201,13 @@ class Workload:
     def _commit(self, work: _Work) -> None:
         edb = work.database.edb
         self.journal.in_doubt[edb] = tuple(work.changes)
-        generation = work.transaction.commit()
+        try:
+            generation = work.transaction.commit()
+        except JetError:
+            # The log took no commit record: recovery will take the work back.
+            del self.journal.in_doubt[edb]
+            self._instance.marks["commit_failed"] += 1
+            return
         del self.journal.in_doubt[edb]
         self.journal.record(edb, generation, work.changes)
         store = self._store(edb)

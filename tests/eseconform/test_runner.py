@@ -89,6 +89,7 @@ def test_a_failure_ends_the_chain(tmp_path: Path) -> None:
     )
     result = run_case(evolve(case("read-fails"), jobs=jobs), settings(tmp_path))
     assert [job.kind for job in result.jobs] == ["full", "full", "incremental"]
+    assert [(job.transcript or "")[-7:-6] for job in result.jobs] == ["1", "3", "4"]
     assert "job 2 was left out" in result.note
     assert result.verdict is Verdict.PASS
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from attrs import evolve
+
+from eseback.formats.dbheader import DatabaseHeader
+from eseback.formats.logheader import LogHeader
 from esesim.volume import Volume
 from esesim.windows_path import to_volume_path
 
@@ -55,3 +61,15 @@ def all_files(volume: Volume, folder: str) -> dict[str, bytes]:
     """The bytes of every file in a folder, by name."""
     names = volume.list(to_volume_path(folder))
     return {name: content(volume, f"{folder}\\{name}") for name in names}
+
+
+def change_log(volume: Volume, path: str, **changes: Any) -> None:
+    """Give a log another header with a right checksum."""
+    header = LogHeader.unpack(content(volume, path)[:4096])
+    overwrite(volume, path, 0, evolve(header, **changes).pack())
+
+
+def change_header(volume: Volume, path: str, **changes: Any) -> None:
+    """Give a database or streaming file another header, both copies."""
+    header = DatabaseHeader.unpack(content(volume, path)[:4096])
+    overwrite(volume, path, 0, evolve(header, **changes).pack(4096) * 2)

@@ -27,7 +27,8 @@ SERVER = "EXCHSRV1"
 GROUP, OTHER_GROUP = "G1", "G2"
 """Groups: the one that walks are about; one that has a store `other`, which is not mounted."""
 MAIN, SPARE, NEW, OTHER = "main", "spare", "new", "other"
-"""Stores of the first: always mounted; at first dismounted; never backed up, and mounted for a moment only."""
+"""Stores: always mounted; at first dismounted; never backed up and mounted for a moment only; the
+one of the other group."""
 STRANGE_HANDLE = 999_999
 SMALL_READ = 3 * 4096  # the least that the engine takes as first read of a database
 LARGE_READ = 128 * 1024  # reaches every damage that is done here
@@ -209,9 +210,9 @@ class Client:
         volume, files = self.stage.volume, self.group.running.files
         if self.group is self.stage.group and volume.exists(to_volume_path(self.stage.log)):
             return self.stage.log
-        names = volume.list(files.directory)
-        name = next(name for name in reversed(names) if name.startswith(f"{files.base}0"))
-        return f"{self.group.spec.log_path}\\{name}"
+        closed = files.closed_generations()
+        path = files.closed(closed[-1]) if closed else files.current
+        return f"{self.group.spec.log_path}\\{path.rpartition('/')[2]}"
 
     def leave(self) -> None:
         """End the context if it is still there."""

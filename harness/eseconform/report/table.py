@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
@@ -53,7 +54,7 @@ def console_for(stream: IO[str] | None = None) -> Console:
 @contextmanager
 def progress() -> Iterator[Listener]:
     """A listener that shows on a terminal which case runs; elsewhere it is silent."""
-    console = Console(stderr=True)
+    console = Console(file=sys.stderr)  # the file, not the name: jobs replace sys.stderr
     if not console.is_terminal:
         yield lambda event: None
         return

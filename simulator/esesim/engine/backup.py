@@ -20,6 +20,7 @@ from eseback.formats.fields import NO_BACKUP, BkInfo, LogTime
 from eseback.order import BackupCall, BackupState, backup_cell, setup_call
 
 from ..volume import VolumeError
+from .condition import begin_problem
 from .copies import Copy, DatabaseCopy, LogCopy, StreamCopy
 from .database import Database
 from .errors import JetError
@@ -71,25 +72,29 @@ class Backup:
         """Whether databases are locked against attach and detach."""
         return self.state.running
 
+    @property
+    def lowest_log_needed(self) -> int | None:
+        """The first generation that a running full backup will copy."""
+        run = self._run
+        return run.copy_mic if run is not None and run.is_full else None
+
     # -- begin and end
 
     def begin(self, kind: BackupType) -> None:
-        """JetBeginExternalBackup. Raises -505 -516 -523 -526 -529 -560 and checkpoint errors."""
-        instance = self._instance
-        if not instance.running:
-            raise JetError(JetErr.BACKUP_NOT_ALLOWED_YET, f"{instance.config.name} is not running")
+        """JetBeginExternalBackup. Raises -505 -510 -516 -519 -523 -526 -529 -560 -614."""
         call = setup_call(kind)
-        if kind == BackupType.LOGS_ONLY and instance.config.circular and not self.is_running:
-            raise JetError(
-                JetErr.INVALID_BACKUP, f"{instance.config.name} has circular logging switched on"
-            )
+        if not self.is_running:
+            # A backup that runs is what a second one is told first.
+            problem = begin_problem(self._instance, kind)
+            if problem is not None:
+                raise problem
         self._check(call)
         run = _Run(kind, self._mark_now(), 0)
         if run.is_full:
             run.copy_mic = self._checkpoint_file().lgpos_checkpoint.generation
         else:
             self._check_full_exists()
-            run.in_session = set(instance.databases)
+            run.in_session = set(self._instance.databases)
         self._run = run
         self._enter(call)
 

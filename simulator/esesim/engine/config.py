@@ -27,6 +27,14 @@ class InstanceConfig:
     log_minor: int = 3704
     log_update: int = 8
     circular: bool = False
+    # ASSUMED(logging-off): with logging off the engine still logs for itself; only backups are
+    # refused.
+    logging: bool = True
+    generation_first: int = 1
+    generation_max: int = 0xFFFFF - 16
+    checkpoint_depth_max: int = 1008
+    # Exchange 2000 RTM and SP1: no trailer; pages that took moved rows go to a patch file.
+    patch_files: bool = False
     has_streaming: bool = True
     computer: str = ""
     initial_pages: int = 256

@@ -18,6 +18,7 @@ from eseback.formats.logheader import AttachInfo, DbmsParam, LogHeader
 
 from ..volume import Volume
 from .attach import AttachRecord
+from .condition import Condition, too_deep, write_problem
 from .config import DATABASES_MAX, InstanceConfig
 from .create import create_database_files
 from .database import Database, streaming_file_problem
@@ -56,6 +57,7 @@ class Instance:
         )
         self.databases: dict[int, Database] = {}
         self.running = False
+        self.condition = Condition()
         self.backup = Backup(self)
         self.log: LogStream
         self.transactions: TransactionTable
@@ -109,10 +111,11 @@ class Instance:
         signature = Signature(self.rng.getrandbits(32), now, config.computer)
         self.log = LogStream.create(
             self.files,
-            self.log_header(1, signature),
+            self.log_header(config.generation_first, signature),
             self.clock,
             attachments=self.attachments,
             rolled=self.rolled,
+            generation_max=config.generation_max,
         )
         self.checkpoint = Checkpoint(
             lgpos_checkpoint=position_of(self.log.tail), sign_log=signature
@@ -260,7 +263,10 @@ class Instance:
     # -- transactions, background work, checkpoint
 
     def begin(self) -> Transaction:
-        """A new transaction."""
+        """A new transaction. Raises -510 -519 -529 -614 while nothing can be written."""
+        problem = write_problem(self)
+        if problem is not None:
+            raise problem
         return self.transactions.start()
 
     def background(self) -> None:
@@ -298,6 +304,16 @@ class Instance:
             attached = database.header.lgpos_attach.generation
             database.write_header(gen_min_required=max(oldest >> 32, attached))
         self.write_checkpoint(position_of(oldest))
+        if self.config.circular:
+            self._recycle_logs(oldest >> 32)
+
+    def _recycle_logs(self, generation: int) -> None:
+        """Circular logging: logs below the checkpoint go, but none that a backup will copy."""
+        needed = self.backup.lowest_log_needed
+        end = generation if needed is None else min(generation, needed)
+        for closed in self.files.closed_generations():
+            if closed < end:
+                self.volume.delete(self.files.closed(closed))
 
     def write_checkpoint(self, position: LgPos, **changes: Any) -> None:
         """Write the checkpoint file: two copies, one after the other."""
@@ -349,6 +365,9 @@ class Instance:
             self.marks["transaction_open_across_roll"] += 1
         for database in self.databases.values():
             database.write_header(gen_max_required=generation)
+        if too_deep(self, generation):
+            self.condition.failure = JetErr.CHECKPOINT_DEPTH_TOO_DEEP
+            self.backup.abandon_by_server()
 
     def event(self, number: int, **values: object) -> None:
         """Write to the event log; ``values`` fill the row's text."""

@@ -31,7 +31,7 @@ _END_ROOM: Final = RECORD_HEAD.size
 # Flush when so much waits, so that a long transaction needs no memory for its log.
 _BUFFER_BYTES: Final = 32 * 1024
 # ESE keeps 16 generations in reserve below its limit (ESE source, old engine).
-_GENERATIONS_KEPT_BACK: Final = 16
+GENERATIONS_KEPT_BACK: Final = 16
 
 
 class Clock(Protocol):
@@ -102,6 +102,7 @@ class LogStream:
         *,
         attachments: Callable[[], tuple[AttachInfo, ...]],
         rolled: Callable[[int], None],
+        generation_max: int = 0xFFFFF - GENERATIONS_KEPT_BACK,
         block_start: int = HEADER_BYTES,
     ) -> None:
         self.files = files
@@ -109,6 +110,7 @@ class LogStream:
         self._clock = clock
         self._attachments = attachments
         self._rolled = rolled
+        self._generation_max = generation_max
         self._file: VolumeFile = files.volume.open(files.current)
         self._file_size = header.file_sectors * SECTOR
         self._parts: list[bytes] = []
@@ -124,10 +126,18 @@ class LogStream:
         *,
         attachments: Callable[[], tuple[AttachInfo, ...]],
         rolled: Callable[[int], None],
+        generation_max: int = 0xFFFFF - GENERATIONS_KEPT_BACK,
     ) -> LogStream:
         """Open the generation of ``template`` as ``Exx.log``; one that is there is closed first."""
         replace_current(files, template)
-        return cls(files, template, clock, attachments=attachments, rolled=rolled)
+        return cls(
+            files,
+            template,
+            clock,
+            attachments=attachments,
+            rolled=rolled,
+            generation_max=generation_max,
+        )
 
     @property
     def generation(self) -> int:
@@ -143,6 +153,11 @@ class LogStream:
     def tail(self) -> int:
         """The position that the next record will get if no roll comes between."""
         return self._records_lsn + self._buffered
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether the current generation is the last one allowed."""
+        return self.header.generation >= self._generation_max
 
     @property
     def is_flushed(self) -> bool:
@@ -182,19 +197,18 @@ class LogStream:
         self._start_block(self._block_start + len(block))
 
     def roll(self) -> None:
-        """Close the current generation and open the next."""
+        """Close the current generation and open the next. Raises -519 where there is none."""
+        if self.is_used_up:
+            raise JetError(
+                JetErr.LOG_SEQUENCE_END,
+                f"generation {self.generation:#x} of {self.files.base} is the last one allowed",
+            )
         # The end mark always has room: append keeps it back.
         self._parts.append(mark(LogType.END))
         self._buffered += _END_ROOM
         self.flush()
         self._file.close()
         old = self.header
-        limit = (0xFFFFF if self.files.digits == 5 else 0x7FFFFA00) - _GENERATIONS_KEPT_BACK
-        if old.generation >= limit:
-            raise JetError(
-                JetErr.LOG_SEQUENCE_END,
-                f"generation {old.generation:#x} of {self.files.base} is the last one allowed",
-            )
         self.header = evolve(
             old,
             generation=old.generation + 1,

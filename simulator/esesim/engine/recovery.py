@@ -277,6 +277,7 @@ def open_log_at_end(instance: Instance, last: LogFile) -> None:
         instance.clock,
         attachments=instance.attachments,
         rolled=instance.rolled,
+        generation_max=instance.config.generation_max,
         block_start=last.end,
     )
 
@@ -296,6 +297,7 @@ def start_log(instance: Instance, previous: LogHeader) -> None:
         instance.clock,
         attachments=instance.attachments,
         rolled=instance.rolled,
+        generation_max=instance.config.generation_max,
     )
     instance.rolled(header.generation)
 

@@ -61,7 +61,7 @@ def test_nothing_is_attached_or_detached_while_a_backup_runs(state: BackupState)
     for call in (
         lambda: rig.instance.attach(rig.edb("pub1"), rig.stm("pub1")),
         lambda: rig.instance.detach(rig.edb()),
-        lambda: rig.instance.terminate(),
+        rig.instance.terminate,
     ):
         with pytest.raises(JetError) as refused:
             call()

@@ -47,6 +47,10 @@ def bare_tree(database: Database) -> Tree:
     return tree
 
 
+def number_key(number: int) -> bytes:
+    return number.to_bytes(4, "big")
+
+
 def problems(database: Database) -> list[str]:
     """What is wrong with the database, but for values that no row refers to."""
     return [text for text in check_database(database) if not text.startswith("long values")]
@@ -117,7 +121,7 @@ steps = st.lists(
 class Machine:
     """A tree and what should be in it, in step."""
 
-    def __init__(self) -> None:
+    def __init__(self, stock: int) -> None:
         self.rig = fresh()
         self.database = self.rig.database()
         self.tree = bare_tree(self.database)
@@ -125,6 +129,9 @@ class Machine:
         self.model: type_Model = {}
         self.transaction: Transaction = self.rig.instance.begin()
         self.count = 0
+        for number in range(stock):
+            self.insert(Step("insert", 0, number_key(number), 350 + number % 5 * 100))
+        self.commit(Step("commit", 0, b"", 0))
 
     def present(self, pick: int) -> bytes | None:
         """One of the keys that are there."""
@@ -200,9 +207,9 @@ class Machine:
         assert problems(self.database) == []
 
 
-def run(history: list[Step], seen: Counter[str]) -> Machine:
-    """Apply the steps; ``seen`` counts what they led to."""
-    machine = Machine()
+def run(history: list[Step], stock: int, seen: Counter[str]) -> Machine:
+    """Apply the steps to a tree with so many rows; ``seen`` counts what they led to."""
+    machine = Machine(stock)
     for step in history:
         before = leaf_count(machine.database, machine.tree)
         machine.apply(step)
@@ -221,9 +228,9 @@ def test_tree_is_a_sorted_dict() -> None:
     seen: Counter[str] = Counter()
 
     @examples(60)
-    @given(steps)
-    def law(history: list[Step]) -> None:
-        machine = run(history, seen)
+    @given(steps, st.integers(0, 60))
+    def law(history: list[Step], stock: int) -> None:
+        machine = run(history, stock, seen)
         for step in history:
             assert machine.tree.find(step.key) == machine.model.get(step.key)
         # What is on disk after a crash is what was committed.
@@ -262,10 +269,6 @@ def test_separator_is_above_the_left_and_not_above_the_right(left: bytes, right:
 
 
 # -- shapes
-
-
-def number_key(number: int) -> bytes:
-    return number.to_bytes(4, "big")
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "scattered"])

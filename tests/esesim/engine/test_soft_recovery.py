@@ -13,14 +13,13 @@ from eseback.errors import JetErr
 from eseback.formats.chkfile import Checkpoint
 from eseback.formats.dbheader import DatabaseHeader, DbState
 from eseback.formats.fields import LogTime, Signature
-from eseback.formats.logheader import LogHeader
 from esesim.engine.errors import JetError
 from esesim.engine.event import Event
 from esesim.engine.inspect import check_database, database_rows
 from esesim.journal import Rows
 from esesim.volume import MemoryVolume
 from tests.support.engine import CONFIG, FOLDER, Rig, SavedSet
-from tests.support.files import content, damage, delete, exists, overwrite, put
+from tests.support.files import change_log, content, damage, delete, exists, put
 from tests.support.mail import EMPTY, change, insert, message, messages, subjects
 
 PAGE = 4096
@@ -82,11 +81,6 @@ def refused(volume: MemoryVolume) -> JetError:
     with pytest.raises(JetError) as refusal:
         Rig(volume=volume, config=SLEEPING)
     return refusal.value
-
-
-def change_log(volume: MemoryVolume, path: str, **changes: object) -> None:
-    header = LogHeader.unpack(content(volume, path)[:PAGE])
-    overwrite(volume, path, 0, evolve(header, **changes).pack())
 
 
 def test_start_after_a_crash(scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from attrs import evolve
@@ -115,7 +116,8 @@ def test_database_with_a_bad_page_keeps_its_logs() -> None:
     backup = rig.instance.backup
     backup.begin(BackupType.FULL)
     handle, _ = backup.open_file(rig.edb())
-    assert refusal(lambda: backup.read_file(handle, memoryview(bytearray(64 * PAGE))))
+    error = refusal(lambda: backup.read_file(handle, memoryview(bytearray(64 * PAGE))))
+    assert error.err == JetErr.READ_VERIFY_FAILURE
     read_all(rig, rig.edb("pub1"))
     backup.log_list()
     assert backup.truncate_list() == []
@@ -286,7 +288,7 @@ def test_unknown_database_in_the_database_phase_is_refused_and_harms_nothing() -
     backup.begin(BackupType.FULL)
     rig.events.clear()
     for path in (rig.edb("other"), f"{FOLDER}\\E00.log"):
-        assert refusal(lambda path=path: backup.open_file(path)).err == JetErr.DATABASE_NOT_FOUND
+        assert refusal(partial(backup.open_file, path)).err == JetErr.DATABASE_NOT_FOUND
     assert event_ids(rig) == [217, 217]
     rig.finish([rig.read_file(rig.edb())])
 
@@ -363,7 +365,7 @@ def test_second_begin_harms_nothing() -> None:
     backup.begin(BackupType.FULL)
     handle, size = backup.open_file(rig.edb())
     for kind in BackupType:
-        assert refusal(lambda kind=kind: backup.begin(kind)).err == JetErr.BACKUP_IN_PROGRESS
+        assert refusal(partial(backup.begin, kind)).err == JetErr.BACKUP_IN_PROGRESS
     assert backup.read_file(handle, memoryview(bytearray(size))) == size
     backup.close_file(handle)
     rig.finish([])

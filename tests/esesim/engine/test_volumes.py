@@ -22,6 +22,13 @@ KINDS = ("memory", "directory")
 type_Files = dict[str, bytes]
 
 
+def vanish(rig: Rig) -> None:
+    """The process is gone: its files are closed, and what waited to be written is lost."""
+    rig.instance.log.close()
+    for database in rig.instance.databases.values():
+        database.close()
+
+
 def make_volume(kind: str, path: Path) -> Volume:
     if kind == "memory":
         return MemoryVolume()
@@ -36,10 +43,10 @@ def volume(request: pytest.FixtureRequest, tmp_path: Path) -> Volume:
 
 def chain(rig: Rig) -> list[SavedSet]:
     """A full and an incremental backup under load."""
-    rig.work(60)
-    rig.steps, rig.steps_per_backup_max = 4, 120
+    rig.work(20)
+    rig.steps, rig.steps_per_backup_max = 2, 30
     sets = [rig.back_up()]
-    rig.work(40)
+    rig.work(10)
     sets.append(rig.back_up(BackupType.LOGS_ONLY))
     return sets
 
@@ -52,27 +59,30 @@ def back_up_under_load(volume: Volume, seed: int) -> type_Files:
     for number, saved in enumerate(sets):
         for file in (*saved.databases, *saved.logs):
             files[f"{number}/{file.path}"] = file.data
+    vanish(rig)
     return files
 
 
 def restart_in_the_middle(volume: Volume, seed: int) -> type_Files:
     """A history with detach, attach, a clean restart and one without shutdown."""
     rig = Rig(volume=volume, seed=seed).create()
-    rig.work(60)
+    rig.work(20)
     rig.workload.settle()
     rig.instance.detach(rig.edb())
     rig.instance.attach(rig.edb(), rig.stm())
-    rig.work(40)
+    rig.work(20)
     rig.workload.settle()
     rig.instance.terminate()
     rig.boot()
     rig.attach()
-    rig.work(40)
-    rig.instance.log.flush()
+    rig.work(20)
+    vanish(rig)
     rig.boot()
     rig.attach()
     rig.work(10)
-    return all_files(volume, FOLDER)
+    files = all_files(volume, FOLDER)
+    vanish(rig)
+    return files
 
 
 HISTORIES = (back_up_under_load, restart_in_the_middle)
@@ -103,15 +113,15 @@ def test_another_seed_gives_other_files(history: type_History) -> None:
     assert first["priv1.edb"] != second["priv1.edb"]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_law_holds(volume: Volume, seed: int) -> None:
-    rig = Rig(volume=volume, seed=seed).create()
+def test_law_holds(volume: Volume) -> None:
+    rig = Rig(volume=volume).create()
     sets = chain(rig)
+    vanish(rig)
     recovered = rig.recover(sets)
     assert recovered.rows() == recovered.expected()
 
 
-def test_recovery_on_this_volume(volume: Volume, tmp_path: Path) -> None:
+def test_recovery_on_this_volume(volume: Volume) -> None:
     """The restore itself runs on the volume, not only the backup."""
     rig = Rig(seed=3).create()
     sets = chain(rig)
@@ -123,7 +133,7 @@ def test_recovery_on_this_volume(volume: Volume, tmp_path: Path) -> None:
 
 def test_mount_dismount_restart(volume: Volume) -> None:
     rig = Rig(volume=volume, names=("priv1", "pub1")).create()
-    rig.work(60)
+    rig.work(30)
     rig.workload.settle()
     rig.instance.detach(rig.edb("pub1"))
     assert rig.instance.find(rig.edb("pub1")) is None
@@ -138,12 +148,15 @@ def test_mount_dismount_restart(volume: Volume) -> None:
     for name in rig.names:
         assert database_rows(rig.database(name)) == expected[name]
         assert database_rows(rig.database(name)) == rig.journal.rows(rig.edb(name))
+    vanish(rig)
 
 
 def test_start_without_shutdown(volume: Volume) -> None:
     """The process is gone, the volume is not: what was committed is there."""
     rig = Rig(volume=volume, config=evolve(CONFIG, flush_per_slice=1)).create()
-    rig.work(150)
+    rig.work(50)
+    vanish(rig)
     rig.boot()
     rig.attach()
     assert database_rows(rig.database()) == rig.journal.rows(rig.edb())
+    vanish(rig)
