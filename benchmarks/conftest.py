@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -13,6 +12,7 @@ from typing import cast
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.clock import core_seconds
 from benchmarks.table import Goal, Measurement, as_extra_info
 
 _HERE = Path(__file__).parent
@@ -64,9 +64,9 @@ class Measure:
 
         def before_each_round() -> None:
             gc.collect()
-            begin = time.perf_counter()
+            begin = core_seconds()
             yardstick()
-            times.append(time.perf_counter() - begin)
+            times.append(core_seconds() - begin)
             if prepare is not None:
                 prepare()
 

@@ -26,6 +26,7 @@ from .database import Database
 from .errors import JetError
 from .log import position_of
 from .logrecord import LogType, mark
+from .patchfile import PatchFile, patch_name
 from .ranges import LogRanges, compute_ranges, first_missing
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class _Run:
     read_generations: set[int] = field(factory=set)
     truncated: bool = False
     inc_mark: BkInfo = NO_BACKUP
+    patches: dict[int, PatchFile] = field(factory=dict)
 
     @property
     def is_full(self) -> bool:
@@ -174,7 +176,8 @@ class Backup:
 
     def log_list(self) -> list[str]:
         """The logs to copy. The first call closes the current log. Raises -520 -521 -569 -801."""
-        return self._names(self._list(BackupCall.LOG_LIST).copied)
+        logs = self._names(self._list(BackupCall.LOG_LIST).copied)
+        return logs + [patches.name for patches in self._running().patches.values()]
 
     def truncate_list(self) -> list[str]:
         """The logs that a truncation would delete."""
@@ -258,6 +261,8 @@ class Backup:
             full_from=(oldest if everything else run.copy_mic) if run.is_full else None,
             left_out=[d.header for d in databases if d.dbid not in run.copied],
         )
+        for patches in run.patches.values():
+            patches.finish(evolve(run.mark, gen_low=ranges.copy_mic), ranges.copy_mac - 1)
         for generation in ranges.copied:
             if not instance.volume.exists(instance.files.closed(generation)):
                 name = self._names([generation])[0]
@@ -302,7 +307,19 @@ class Backup:
             return StreamCopy(self._instance, database)
         run.in_session.add(database.dbid)
         bkinfo = evolve(run.mark, gen_low=run.copy_mic)
-        return DatabaseCopy(self._instance, database, bkinfo, trailer=True)
+        return DatabaseCopy(
+            self._instance, database, bkinfo, patches=self._patch_file(run, database)
+        )
+
+    def _patch_file(self, run: _Run, database: Database) -> PatchFile | None:
+        """The patch file of a database, begun anew; None for an era without them."""
+        instance = self._instance
+        if not instance.config.patch_files:
+            return None
+        name = patch_name(database.edb)
+        path = instance.config.resolve(name)
+        run.patches[database.dbid] = PatchFile(instance.volume, name, path, database)
+        return run.patches[database.dbid]
 
     def _read_failed(self, file: Copy, error: JetError) -> None:
         of_database = isinstance(file, DatabaseCopy | StreamCopy)
@@ -410,5 +427,7 @@ class Backup:
         if self._file is not None and not self.state.file_open:
             self._file.close()
             self._file = None
-        if cell.backup_ended:
+        if cell.backup_ended and self._run is not None:
+            for patches in self._run.patches.values():
+                patches.delete()
             self._run = None

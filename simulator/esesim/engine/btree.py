@@ -217,12 +217,15 @@ class Tree:
             macro.link(page, page.prev, pgno)
         parent, place = parent_entry
         bound = node_key(parent.nodes[place])
-        macro.image(right)
+        if db.moves_unlogged:
+            macro.move(right, page, at, len(page.nodes))
+        else:
+            macro.image(right)
         macro.insert(parent, place, _entry(self._separator(page, at, key), page.pgno))
         macro.replace(parent, place + 1, _entry(bound, pgno))
         macro.trim(page, at)
         db.note_split(page.pgno, pgno, len(right.nodes))
-        db.run_macro(macro)
+        db.run_split(macro, page.pgno, [pgno])
 
     def _split_root(self, root: Page, at: int, key: bytes) -> None:
         """The root keeps its place; its nodes move to two new pages below it."""
@@ -246,10 +249,15 @@ class Tree:
             external=root.external,
             nodes=[_entry(self._separator(root, at, key), left_pgno), _entry(b"", right_pgno)],
         )
-        for page in (left, right, top):
-            macro.image(page)
+        if db.moves_unlogged:
+            macro.move(left, root, 0, at)
+            macro.move(right, root, at, len(root.nodes))
+        else:
+            macro.image(left)
+            macro.image(right)
+        macro.image(top)
         db.note_split(root.pgno, left_pgno, len(left.nodes))
-        db.run_macro(macro)
+        db.run_split(macro, root.pgno, [left_pgno, right_pgno])
 
     def _remove_leaf(self, path: Path) -> None:
         """Unlink a leaf that has become empty, unless it is its parent's only child."""

@@ -19,6 +19,8 @@ from eseback.formats.trailer import Trailer
 
 from .errors import JetError
 from .logfile import read_log
+from .page import Page
+from .patchfile import PatchFile
 
 if TYPE_CHECKING:
     from .database import Database
@@ -52,7 +54,12 @@ class DatabaseCopy:
     """
 
     def __init__(
-        self, instance: Instance, database: Database, bkinfo: BkInfo, *, trailer: bool
+        self,
+        instance: Instance,
+        database: Database,
+        bkinfo: BkInfo,
+        *,
+        patches: PatchFile | None = None,
     ) -> None:
         self.path = database.edb
         self.database = database
@@ -62,11 +69,11 @@ class DatabaseCopy:
         self.last_pgno = database.pages.last_pgno
         self._instance = instance
         self._bkinfo = bkinfo
-        self._trailer = trailer
+        self._patches = patches
         self._head = evolve(
             database.header, dbtime=database.dbtime, bkinfo_full_cur=evolve(bkinfo, gen_high=0)
         ).pack(size)
-        self.size = (HEADER_PAGES + self.last_pgno + trailer) * size
+        self.size = (HEADER_PAGES + self.last_pgno + (patches is None)) * size
         database.copy = self
 
     @property
@@ -77,6 +84,19 @@ class DatabaseCopy:
     def is_between(self, target: int, source: int) -> bool:
         """Whether ``target`` has been handed out while ``source`` will still be."""
         return target <= self.copied_pgno < source <= self.last_pgno
+
+    def misses(self, target: int, source: int) -> bool:
+        """Whether the copy has ``target`` without the rows it has just taken, and never will have.
+
+        They are on ``source``, which is copied later, when they have gone.
+        """
+        copied = target <= self.copied_pgno or target > self.last_pgno
+        return copied and self.copied_pgno < source <= self.last_pgno
+
+    def patch(self, page: Page) -> None:
+        """Put a page that took moved rows into the patch file."""
+        assert self._patches is not None, "only an era that doesn't log moves patches"
+        self._patches.add(page)
 
     def read(self, buffer: memoryview) -> int:
         """See :class:`Copy`. Raises -1018 after the retries for a bad page."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -91,7 +92,9 @@ class Database:
         page_size: int,
         marks: Counter[str],
         cache_pages: int = 2048,
+        moves_unlogged: bool = False,
     ) -> None:
+        self.moves_unlogged = moves_unlogged
         self.dbid = dbid
         self.edb = edb
         self.stm = stm
@@ -158,6 +161,20 @@ class Database:
         """Log a structural change and make it."""
         record = macro.build()
         apply_macro(self.pages, record, self.log.append(record))
+
+    def run_split(self, macro: MacroBuilder, source: int, targets: Sequence[int]) -> None:
+        """Run the macro of a split; where moved rows aren't logged, write its pages at once."""
+        self.run_macro(macro)
+        if not self.moves_unlogged:
+            return
+        self.log.flush()
+        pages = [self.pages.get(pgno) for pgno in (*targets, source)]
+        self.pages.flush_together(pages)
+        if self.copy is not None:
+            for page in pages[:-1]:
+                if self.copy.misses(page.pgno, source):
+                    self.copy.patch(page)
+                    self.marks["page_patched"] += 1
 
     def note_split(self, source: int, target: int, rows: int) -> None:
         """Tell a running copy that rows moved from one page to another."""

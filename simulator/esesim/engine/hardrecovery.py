@@ -27,6 +27,8 @@ from .instance import Instance
 from .log import Clock
 from .logfile import LogFile, check_chain, check_signature, read_log
 from .logrecord import LogType, mark
+from .page import Page
+from .patchfile import patch_name, read_patches
 from .recovery import (
     check_generations,
     make_target,
@@ -249,14 +251,23 @@ class _HardRecovery:
             raise JetError(
                 JetErr.DATABASE_LOG_SET_MISMATCH, f"{entry.edb} belongs to another log stream"
             )
-        has_trailer = header.bkinfo_full_cur.gen_high == 0
-        if has_trailer:
-            self._check_trailer(entry, path, header)
+        patched = instance.config.patch_files
+        has_trailer = header.bkinfo_full_cur.gen_high == 0 and not patched
+        patches: dict[int, list[Page]] = {}
+        if patched:
+            page, patches = read_patches(volume, self._patch_path(entry), size)
+            self._check_trailer(entry, page, header)
+        elif has_trailer:
+            file = volume.open(path)
+            page = file.read(file.size - size, size)
+            file.close()
+            self._check_trailer(entry, page, header)
         database = instance.open_database(header.dbid, entry.edb, entry.stm)
         problem = streaming_file_problem(volume, database)
         if problem is not None:
             database.close()
             raise JetError(JetErr.DATABASE_STREAMING_FILE_MISMATCH, problem)
+        database.pages.patches = patches
         gen_high = self._gen_high
         database.write_header(
             bkinfo_full_cur=evolve(header.bkinfo_full_cur, gen_high=gen_high),
@@ -268,12 +279,13 @@ class _HardRecovery:
             database.pages.file.sync()
         self._opened[entry.source_edb.casefold()] = database
 
-    def _check_trailer(self, entry: RestoredDatabase, path: str, header: DatabaseHeader) -> None:
-        """Hold the trailer against header and set."""
-        volume, size = self._instance.volume, self._instance.config.page_size
-        file = volume.open(path)
-        page = file.read(file.size - size, size)
-        file.close()
+    def _patch_path(self, entry: RestoredDatabase) -> str:
+        """Where the patch file of a database lies at a restore: in the folder of the logs."""
+        name = patch_name(entry.source_edb).rpartition("\\")[2]
+        return self._instance.files.path(name)
+
+    def _check_trailer(self, entry: RestoredDatabase, page: bytes, header: DatabaseHeader) -> None:
+        """Hold the trailer, or the header of the patch file, against header and set."""
         try:
             trailer = Trailer.unpack(page)
         except FormatError as error:

@@ -216,6 +216,7 @@ class Instance:
             page_size=config.page_size,
             marks=self.marks,
             cache_pages=config.cache_pages,
+            moves_unlogged=config.patch_files,
         )
 
     def side_path(self, dbid: int) -> str:

@@ -35,6 +35,7 @@ IMAGE: Final = struct.Struct(
     "<IIIIHH"
 )  # objid, flags, prev, next, nodes, length of external header
 LENGTH: Final = struct.Struct("<H")
+MOVE: Final = struct.Struct("<IHHIIII")  # source, first and end node, objid, flags, prev, next
 COMPENSATION: Final = 0x80
 RECORD_SIZE_MAX: Final = 0xFFFF
 
@@ -69,6 +70,7 @@ class GroupKind(IntEnum):
     IMAGE = 0
     OPERATIONS = 1
     EXTEND = 2
+    MOVE = 3
 
 
 class PageOp(IntEnum):
@@ -173,6 +175,15 @@ class MacroBuilder:
         data = pack_image(page)
         self._groups.append(
             GROUP.pack(GroupKind.IMAGE, page.pgno, 0) + LENGTH.pack(len(data)) + data
+        )
+
+    def move(self, target: Page, source: Page, first: int, end: int) -> None:
+        """``target`` takes nodes ``first``..``end`` of ``source``; the record lacks the rows."""
+        self._groups.append(
+            GROUP.pack(GroupKind.MOVE, target.pgno, source.dbtime)
+            + MOVE.pack(
+                source.pgno, first, end, target.objid, target.flags, target.prev, target.next
+            )
         )
 
     def extend(self, last_pgno: int) -> None:

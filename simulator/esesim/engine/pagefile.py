@@ -54,6 +54,8 @@ class PageFile:
         self.pages: dict[int, Page] = {}
         self.dirty: dict[int, Page] = {}
         self.known_good = bytearray()
+        # Pages of a patch file, by number: what a restore of Exchange 2000 takes moved rows from.
+        self.patches: dict[int, list[Page]] = {}
         self._volume = volume
         self._side_path = side_path
         self._cache_pages = cache_pages
@@ -127,6 +129,13 @@ class PageFile:
                 del self.dirty[page.pgno]
             written += len(batch)
         return written
+
+    def flush_together(self, pages: Sequence[Page]) -> None:
+        """Write these pages in one batch: after a crash all of them are there, or none."""
+        self._write(pages)
+        for page in pages:
+            page.recovery_position = None
+            self.dirty.pop(page.pgno, None)
 
     def _write(self, batch: Sequence[Page]) -> None:
         size, ecc = self.page_size, self.ecc

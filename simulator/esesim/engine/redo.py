@@ -12,11 +12,12 @@ import struct
 from eseback.errors import JetErr
 
 from .errors import JetError
-from .logrecord import GROUP, LENGTH, MACRO, GroupKind, run_steps, unpack_image
+from .logrecord import GROUP, LENGTH, MACRO, MOVE, GroupKind, run_steps, unpack_image
 from .page import Page
 from .pagefile import PageFile
 
 _OPERATIONS, _IMAGE = int(GroupKind.OPERATIONS), int(GroupKind.IMAGE)
+_MOVE = int(GroupKind.MOVE)
 _STEPS = struct.Struct("<BH")
 
 
@@ -45,8 +46,41 @@ def apply_macro(file: PageFile, record: bytes, lsn: int) -> None:
             if file.get(pgno).dbtime < after:
                 file.put(unpack_image(record[offset : offset + size], pgno, after), lsn)
             offset += size
+        elif kind == _MOVE:
+            if file.get(pgno).dbtime < after:
+                move = MOVE.unpack_from(record, offset)
+                file.put(_moved(file, pgno, before, after, *move), lsn)
+            offset += MOVE.size
         else:
             file.extend(pgno)
+
+
+def _moved(
+    file: PageFile,
+    pgno: int,
+    before: int,
+    after: int,
+    source_pgno: int,
+    first: int,
+    end: int,
+    objid: int,
+    flags: int,
+    prev: int,
+    next_: int,
+) -> Page:
+    """The page that takes rows of another one: from that page, or else from a patch file."""
+    source = file.get(source_pgno)
+    if source.dbtime == before:
+        nodes = source.nodes[first:end]
+        return Page(pgno, objid, flags, nodes=nodes, prev=prev, next=next_, dbtime=after)
+    for patch in file.patches.get(pgno, ()):
+        if patch.dbtime == after:
+            return patch
+    raise JetError(
+        JetErr.MISSING_PATCH_PAGE,
+        f"page {pgno} of {file.path} took rows of page {source_pgno} at dbtime {after:#x}; neither "
+        "the copy nor a patch file has them",
+    )
 
 
 def needs_redo(file: PageFile, page: Page, before: int, after: int) -> bool:

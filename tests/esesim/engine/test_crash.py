@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from esesim.engine.errors import JetError
 from esesim.engine.inspect import bad_pages, check_database, database_rows
 from esesim.journal import Rows, apply_changes, differences
 from esesim.volume import MemoryVolume, PowerLoss
-from tests.support.engine import Rig
+from tests.support.engine import CONFIG, Rig
 from tests.support.examples import examples
 
 NEVER = 10**9
@@ -68,12 +69,13 @@ def test_acknowledged_commits_survive_and_nothing_else() -> None:
     marks: Counter[str] = Counter()
 
     @examples(40)
-    @given(st.integers(0, 2**32), st.integers(1, 500), st.sampled_from((1, 2)))
-    def law(seed: int, writes_max: int, databases: int) -> None:
+    @given(st.integers(0, 2**32), st.integers(1, 500), st.sampled_from((1, 2)), st.booleans())
+    def law(seed: int, writes_max: int, databases: int, moves_unlogged: bool) -> None:
         rng = random.Random(seed)
         volume = MemoryVolume()
         names = ["priv1", "pub1"][:databases]
-        rig = Rig(volume=volume, seed=seed, names=names, marks=marks).create()
+        config = evolve(CONFIG, patch_files=moves_unlogged, revision=9 if moves_unlogged else 0xB)
+        rig = Rig(volume=volume, seed=seed, config=config, names=names, marks=marks).create()
         for _ in range(CRASHES_PER_EXAMPLE):
             crash_while_working(rig, volume, rng.randrange(1, writes_max + 1), rng)
             restart(rig, volume, rng)

@@ -14,6 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eseback.constants import BackupType
+from eseback.errors import JetErr
+from esesim.engine.errors import JetError
 from esesim.engine.inspect import check_file
 from esesim.journal import differences
 from tests.support.engine import CONFIG, SPEC, Rig, SavedSet
@@ -59,9 +61,11 @@ plans = st.builds(
 )
 
 
-def make_rig(plan: Plan, marks: Counter[str]) -> Rig:
+def make_rig(plan: Plan, marks: Counter[str], *, patch_files: bool = False) -> Rig:
     names = [f"priv{number}" for number in range(1, plan.databases + 1)]
-    config = evolve(CONFIG, flush_per_slice=plan.lazy, revision=plan.revision)
+    config = evolve(
+        CONFIG, flush_per_slice=plan.lazy, revision=plan.revision, patch_files=patch_files
+    )
     spec = evolve(SPEC, messages=plan.messages)
     rig = Rig(seed=plan.seed, config=config, spec=spec, names=names, marks=marks).create()
     rig.work(plan.warm_up)
@@ -120,3 +124,43 @@ def test_recovery_of_one_database_leaves_the_others_out(plan: Plan) -> None:
     saved = rig.back_up(names=["priv2"])
     recovered = rig.recover([saved], names=["priv2"])
     assert recovered.rows("priv2") == recovered.expected("priv2")
+
+
+def test_patch_files_hold_what_the_log_of_exchange_2000_lacks() -> None:
+    marks: Counter[str] = Counter()
+    needed = 0
+
+    @examples(12)
+    @given(plans)
+    @example(Plan(2, 1, 150, 8, 700, 3 * 4096, 300, (40,), 2, 0x9))
+    @example(Plan(8, 1, 150, 8, 700, 3 * 4096, 300, (), 2, 0x9))
+    def law(plan: Plan) -> None:
+        nonlocal needed
+        rig = make_rig(evolve(plan, revision=0x9), marks, patch_files=True)
+        sets = [rig.back_up(chunk=plan.chunk)]
+        assert [log.path[-4:] for log in sets[0].logs].count(".pat") == plan.databases
+        rig.steps_per_backup_max //= 4
+        assert_recovers(rig, sets)
+        needed += without_patches_it_fails(rig, sets[0])
+        for steps in plan.later:
+            rig.work(steps)
+            sets.append(rig.back_up(BackupType.LOGS_ONLY, chunk=plan.chunk))
+        assert_recovers(rig, sets)
+
+    law()
+    assert marks["page_patched"], "no page was patched, so nothing was proved about patch files"
+    assert needed, "every copy could be recovered without its patches, so they were not needed"
+
+
+def without_patches_it_fails(rig: Rig, saved: SavedSet) -> bool:
+    """Whether the set can't be recovered from patch files that hold nothing but their headers."""
+    logs = [
+        evolve(log, data=log.data[: rig.config.page_size]) if log.path.endswith(".pat") else log
+        for log in saved.logs
+    ]
+    try:
+        rig.recover([evolve(saved, logs=tuple(logs))])
+    except JetError as error:
+        assert error.err == JetErr.MISSING_PATCH_PAGE
+        return True
+    return False
