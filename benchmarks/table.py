@@ -100,7 +100,7 @@ def render(measurements: Iterable[Measurement], conditions: str) -> str:
 
 def _row(measurement: Measurement) -> Sequence[str]:
     goal = measurement.goal
-    times = goal.kind is GoalKind.TIME_RATIO_MAX
+    times = measurement.unit == "s"  # as many times the yardstick as a start takes
     ratio = 1 / measurement.speed_ratio if times else measurement.speed_ratio
     yardstick = _figure(measurement, measurement.yardstick_seconds)
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve, frozen
 
+from eseback.constants import BackupType
 from esesim.engine.errors import JetError
 from esesim.engine.inspect import database_rows
 from esesim.journal import Rows
@@ -58,7 +59,11 @@ class Scene:
 def make_scene() -> Scene:
     """The scene, on a server of its own."""
     rig = Rig(config=SLEEPING).create()
-    rig.work(120)
+    # The headers have marks of earlier backups, as on any server that is not new.
+    rig.back_up()
+    rig.work(20)
+    rig.back_up(BackupType.LOGS_ONLY)
+    rig.work(100)
     rig.workload.settle()
     full = rig.back_up(truncate=False)
     rows_full = database_rows(rig.database())

@@ -23,7 +23,7 @@ from tests.support.files import (
     overwrite,
     put,
 )
-from tests.support.mail import EMPTY, insert, message, messages
+from tests.support.mail import EMPTY, insert, leaves_in, message, messages
 from tests.support.scene import SLEEPING, Scene, make_scene
 
 PAGE = 4096
@@ -249,6 +249,38 @@ def test_page_that_is_too_old_for_the_logs() -> None:
     assert f"page {place // PAGE - 1} " in refused.value.detail
     # The page as the backup has it fits.
     assert len(rig.recover([saved]).rows()["Msg"]) == 7
+
+
+def test_page_that_is_too_old_for_a_split() -> None:
+    """A split is a record over several pages: each of them must be as the record found it."""
+    rig = Rig(config=SLEEPING, spec=EMPTY).create()
+    insert(rig, (message(number, body="b" * 400) for number in range(2, 60, 2)))
+    rig.checkpoint_now()
+    table = messages(rig.database())
+    leaves = leaves_in(content(rig.volume, rig.edb()), table.primary.objid)
+    pgno = sorted(leaves)[len(leaves) // 2]
+    place = (pgno + 1) * PAGE
+    old = content(rig.volume, rig.edb())[place : place + PAGE]
+    keys = leaves[pgno].node_keys()
+    first, second, *_ = (n for n in range(2, 60, 2) if table.key({"Id": n}) in keys)
+    transaction = rig.instance.begin()
+    table.replace(transaction, message(first, body="c" * 400))
+    transaction.commit()
+    rig.back_up()
+    rig.checkpoint_now()
+    before = len(leaves_in(content(rig.volume, rig.edb()), table.primary.objid))
+    between = message(second - 1, body="b" * 400)
+    saved = rig.back_up(before_list=lambda: insert(rig, [between]))
+    rig.checkpoint_now()
+    after = len(leaves_in(content(rig.volume, rig.edb()), table.primary.objid))
+    assert after == before + 1, "the page was full: the first change in the set is its split"
+    volume = rig.lay_out([saved])
+    overwrite(volume, rig.edb(), place, old)
+    with pytest.raises(JetError) as refused:
+        rig.recover([saved], volume=volume)
+    assert refused.value.err == JetErr.DB_TIME_TOO_OLD
+    assert f"page {pgno} " in refused.value.detail
+    assert len(rig.recover([saved]).rows()["Msg"]) == 30
 
 
 def test_page_that_is_too_new_for_the_logs() -> None:

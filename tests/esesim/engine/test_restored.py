@@ -135,6 +135,12 @@ def test_older_current_log_is_not_overwritten(scene: Scene) -> None:
 
 
 def test_recovered_database_is_clean_and_knows_no_backup(scene: Scene) -> None:
+    image = DatabaseHeader.unpack(scene.full.databases[0].data[:PAGE])
+    assert NO_BACKUP not in (
+        image.bkinfo_full_prev,
+        image.bkinfo_full_cur,
+        image.bkinfo_inc_prev,
+    )
     recovered = scene.recover(scene.lay_out())
     for copy in range(2):
         page = content(recovered.volume, scene.edb)[copy * PAGE : (copy + 1) * PAGE]
