@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from esebcli.job import BackupJob, BackupRequest, JobResult
     from esebcli.manifest import Kind, Manifest, SavedGroup, State, Truncation
     from esebcli.progress import Progress
+    from esebcli.reports import Report
     from esebcli.sets import BackupSet, open_set
     from esebcli.transports import Transport, open_transport
-    from esebcli.verify import Report, verify_sets
+    from esebcli.verify import verify_sets
 
 __version__ = "0.1.0"
 
@@ -61,9 +62,10 @@ _MODULES = {
     "job": ("BackupJob", "BackupRequest", "JobResult"),
     "manifest": ("Kind", "Manifest", "SavedGroup", "State", "Truncation"),
     "progress": ("Progress",),
+    "reports": ("Report",),
     "sets": ("BackupSet", "open_set"),
     "transports": ("Transport", "open_transport"),
-    "verify": ("Report", "verify_sets"),
+    "verify": ("verify_sets",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -1,14 +1,17 @@
 """How the files of one group belong together.
 
 The rules are those that hard recovery applies (ESE source _log/logutil.cxx, backup.cxx): one stream
-of logs without a gap, each chained to the one before; each database's trailer written by the same
-backup as its header; the logs that the trailer asks for are there.
+of logs without a gap, each chained to the one before; each database's trailer (or, from Exchange
+2000 RTM and SP1, the header of its patch file) written by the same backup as its header; the logs
+that it asks for are there.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+
+from attrs import frozen
 
 from eseback.formats.dbheader import DatabaseHeader, DbFlag
 from eseback.formats.errors import FormatError
@@ -39,13 +42,40 @@ def check_group(
     if databases and not kind.has_databases:
         findings.append(Finding(Layer.CHAIN, f"a database in a {kind.value} backup"))
     for file in databases:
-        if file.header and file.trailer:
-            texts = _database_problems(file.header, file.trailer, log_range)
+        ends = backup_ends(file, files)
+        if file.without_trailer and not ends:
+            text = "it ends without a trailer, and no good patch file (.pat) of it was saved"
+            findings.append(Finding(Layer.TRAILER, text, file.name))
+        if file.header:
+            texts = _header_problems(file.header, log_range)
+            for end in ends:
+                texts += _end_problems(file, file.header, end, log_range)
             findings += [Finding(layer, text, file.name) for layer, text in texts]
+    findings += _patch_findings(databases, files)
     findings += _streaming_findings(databases, files)
     if log_range is not None and logs:
         findings += _signature_findings(databases, logs[0][1].sign_log)
     return log_range, tuple(findings)
+
+
+@frozen
+class BackupEnd:
+    """What says which logs the copy of a database needs. ``name`` is the word for it."""
+
+    name: str
+    page: Trailer
+
+
+def backup_ends(database: FileFacts, files: Iterable[FileFacts]) -> tuple[BackupEnd, ...]:
+    """The trailer of a database and the header of its patch file, as far as they are there."""
+    ends = [BackupEnd("trailer", database.trailer)] if database.trailer else []
+    if database.header:
+        ends += [
+            BackupEnd("patch file", file.patch)
+            for file in files
+            if file.patch and file.patch.sign_db == database.header.sign_db
+        ]
+    return tuple(ends)
 
 
 def chain_problem(before: LogHeader, after: LogHeader) -> str | None:
@@ -85,29 +115,48 @@ def _log_range(logs: Sequence[tuple[str, LogHeader]], findings: list[Finding]) -
     return LogRange(bases.pop(), first.generation, last.generation, signature)
 
 
-def _database_problems(
-    header: DatabaseHeader, trailer: Trailer, logs: LogRange | None
+def _header_problems(header: DatabaseHeader, logs: LogRange | None) -> list[tuple[Layer, str]]:
+    problems = []
+    if not header.bkinfo_full_cur.gen_low:
+        problems.append((Layer.HEADER, "its header is not that of a backup (no bkinfoFullCur)"))
+    if logs is not None and 0 < header.gen_min_required < logs.low:
+        text = f"it requires log {header.gen_min_required}; the first one here is {logs.low}"
+        problems.append((Layer.RANGE, text))
+    return problems
+
+
+def _end_problems(
+    database: FileFacts, header: DatabaseHeader, backup_end: BackupEnd, logs: LogRange | None
 ) -> Iterable[tuple[Layer, str]]:
-    current, end = header.bkinfo_full_cur, trailer.bkinfo
-    if not current.gen_low:
-        yield Layer.HEADER, "its header is not that of a backup (no bkinfoFullCur)"
-    if (current.mark, current.time, current.gen_low) != (end.mark, end.time, end.gen_low):
-        yield Layer.TRAILER, "header and trailer are of different backups"
-    if trailer.sign_db != header.sign_db:
-        yield Layer.TRAILER, "header and trailer are of different databases"
-    if trailer.sign_log != header.sign_log:
-        yield Layer.TRAILER, "header and trailer are of different log streams"
+    name, page = backup_end.name, backup_end.page
+    current, end = header.bkinfo_full_cur, page.bkinfo
+    same = (current.mark, current.time) == (end.mark, end.time)
+    # A patch file is finished when the logs are listed: it may ask for more than the header knew.
+    if not same or (page is database.trailer and current.gen_low != end.gen_low):
+        yield Layer.TRAILER, f"header and {name} are of different backups"
+    if page.sign_db != header.sign_db:
+        yield Layer.TRAILER, f"header and {name} are of different databases"
+    if page.sign_log != header.sign_log:
+        yield Layer.TRAILER, f"header and {name} are of different log streams"
     if end.gen_high < end.gen_low:
         yield Layer.TRAILER, f"it asks for logs {end.gen_low} to {end.gen_high}"
     if logs is None:
         return
-    first, last = f"the first one here is {logs.low}", f"the last one here is {logs.high}"
     if end.gen_low < logs.low:
+        first = f"the first one here is {logs.low}"
         yield Layer.RANGE, f"it needs logs from {end.gen_low} on; {first}"
     if end.gen_high > logs.high:
+        last = f"the last one here is {logs.high}"
         yield Layer.RANGE, f"it needs logs up to {end.gen_high}; {last}"
-    if header.gen_min_required and header.gen_min_required < logs.low:
-        yield Layer.RANGE, f"it requires log {header.gen_min_required}; {first}"
+
+
+def _patch_findings(
+    databases: Sequence[FileFacts], files: Sequence[FileFacts]
+) -> Iterable[Finding]:
+    known = [file.header.sign_db for file in databases if file.header]
+    for file in files:
+        if file.patch and file.patch.sign_db not in known:
+            yield Finding(Layer.CHAIN, "it belongs to none of the databases", file.name)
 
 
 def _streaming_findings(

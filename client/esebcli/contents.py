@@ -9,6 +9,9 @@ A saved database is: header, its copy, pages 1 to n, trailer. Every page has a c
 covers its number; an all-zero page was never used and is good. The pages of a streaming file have
 none (their checksums are rows of the database), so only its header can be checked here. (ESE
 source backup.cxx, checksum.cxx; libesedb format document.)
+
+Exchange 2000 RTM and SP1 write no trailer. What it would say is the header of a patch file, which
+also holds images of pages that took moved rows after they had been copied.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from esebcli.manifest import FileKind
 _HEAD_SIZE: Final = 16384  # both copies of the header, at any page size
 _LOG_SIZE_MAX: Final = 0xFFFF * 512  # sectors in a log are counted in 16 bits
 _BAD_PAGES_NAMED: Final = 3
+_PATCH_PAGE_SIZE: Final = 4096  # Exchange 2000 has no other
 
 
 class Depth(Enum):
@@ -42,7 +46,11 @@ class Depth(Enum):
 
 @frozen
 class FileFacts:
-    """What is known of one saved file. A header is None where there is none or it is damaged."""
+    """What is known of one saved file. A header is None where there is none or it is damaged.
+
+    ``patch`` is the header of a patch file. ``without_trailer``: a database whose last page is an
+    ordinary one, as Exchange 2000 RTM and SP1 deliver it.
+    """
 
     name: str
     kind: FileKind
@@ -51,6 +59,8 @@ class FileFacts:
     header: DatabaseHeader | None = None
     trailer: Trailer | None = None
     log: LogHeader | None = None
+    patch: Trailer | None = None
+    without_trailer: bool = False
 
 
 class FileCheck(Protocol):
@@ -73,21 +83,7 @@ def check_for(kind: FileKind, name: str, size: int, depth: Depth) -> FileCheck:
         return StreamingCheck(name, size)
     if kind is FileKind.LOG:
         return LogCheck(name, size, depth)
-    return NoCheck(name, kind, size)
-
-
-class NoCheck:
-    """For files that nothing is known about (patch files of Exchange 2000)."""
-
-    def __init__(self, name: str, kind: FileKind, size: int) -> None:
-        self._facts = FileFacts(name, kind, size)
-
-    def feed(self, data: memoryview) -> None:
-        """Nothing to look at."""
-
-    def finish(self) -> FileFacts:
-        """The facts that were known before."""
-        return self._facts
+    return PatchCheck(name, size, depth)
 
 
 class _Findings:
@@ -146,6 +142,7 @@ class DatabaseCheck:
         self._findings = _Findings(name)
         self._header: DatabaseHeader | None = None
         self._trailer: Trailer | None = None
+        self._without_trailer = False
         self._page_size = 0  # 0: not known, the pages can't be found
         self._carry = b""  # start of a page whose rest has not arrived yet
         self._index = 0  # page in the file, counted from 0, that starts with the carry
@@ -196,7 +193,7 @@ class DatabaseCheck:
                     self._add_bad(index + 1 - HEADER_COPIES, page)
         if self._index + whole > self._last_index:
             start = (self._last_index - self._index) * size
-            self._read_trailer(data[start : start + size])
+            self._read_last(data[start : start + size])
         self._index += whole
         self._carry = bytes(data[whole * size :])
 
@@ -207,7 +204,14 @@ class DatabaseCheck:
         if repair_page(page, pgno) is not None:
             self._repairable_count += 1
 
-    def _read_trailer(self, page: memoryview) -> None:
+    def _read_last(self, page: memoryview) -> None:
+        # A trailer has no page number. Without that rule the last page of a database in the old
+        # format would pass for one: both have the same kind of checksum.
+        if any(page[4:8]) or not Trailer.is_good(page):
+            self._without_trailer = page_is_good(page, self._last_index + 1 - HEADER_COPIES)
+            if not self._without_trailer:
+                self._findings.add(Layer.TRAILER, "checksum of the trailer page is wrong")
+            return
         try:
             self._trailer = Trailer.unpack(page)
         except FormatError as error:
@@ -232,6 +236,65 @@ class DatabaseCheck:
             tuple(self._findings.all),
             header=self._header,
             trailer=self._trailer,
+            without_trailer=self._without_trailer,
+        )
+
+
+class PatchCheck:
+    """A patch file of Exchange 2000: a header like a trailer, then page images in any order.
+
+    Nothing outside says which pages are in it, so each is held against the number that it carries
+    at offset 4, where pages of that format have it.
+    """
+
+    def __init__(self, name: str, size: int, depth: Depth) -> None:
+        self._name = name
+        self._size = size
+        self._depth = depth
+        self._findings = _Findings(name)
+        self._header: Trailer | None = None
+        self._carry = b""  # start of a page whose rest has not arrived yet
+        self._offset = 0  # of the carry
+        self._bad: list[int] = []
+
+    def feed(self, data: memoryview) -> None:
+        """The next bytes of the file."""
+        size = _PATCH_PAGE_SIZE
+        if self._carry:
+            data = memoryview(self._carry + bytes(data))
+        whole = len(data) // size * size
+        for start in range(0, whole, size):
+            self._take(data[start : start + size], self._offset + start)
+        self._offset += whole
+        self._carry = bytes(data[whole:])
+
+    def _take(self, page: memoryview, offset: int) -> None:
+        if offset == 0:
+            try:
+                self._header = Trailer.unpack(page)
+            except FormatError:
+                self._findings.add(Layer.HEADER, "checksum of the patch file's header is wrong")
+        elif self._depth is Depth.PAGES:
+            pgno = int.from_bytes(page[4:8], "little")
+            if not pgno or not page_is_good(page, pgno):
+                self._bad.append(offset)
+
+    def finish(self) -> FileFacts:
+        """After the last byte: what was found."""
+        if self._size < _PATCH_PAGE_SIZE:
+            self._findings.add(Layer.FILE, "it is empty or cut off")
+        elif self._size % _PATCH_PAGE_SIZE:
+            self._findings.add(
+                Layer.FILE,
+                f"its size {self._size} is no multiple of the page size {_PATCH_PAGE_SIZE}",
+            )
+        if self._bad:
+            more = ", ..." if len(self._bad) > _BAD_PAGES_NAMED else ""
+            places = ", ".join(map(str, self._bad[:_BAD_PAGES_NAMED])) + more
+            text = f"wrong checksum of {len(self._bad)} page(s), at byte {places}"
+            self._findings.add(Layer.PAGE, text)
+        return FileFacts(
+            self._name, FileKind.PATCH, self._size, tuple(self._findings.all), patch=self._header
         )
 
 

@@ -18,7 +18,7 @@ from typing import Final
 
 from attrs import define, evolve, field
 
-from eseback.constants import BackupType, InstanceEnd
+from eseback.constants import InstanceEnd
 from eseback.errors import EseBackupError, JetErr
 from esebcli.context import Context
 from esebcli.errors import EsebcliError
@@ -63,11 +63,11 @@ class GroupBackup:
         saver.refuse_if_cancelled()
         context = self._context = self.open_context()
         instance = context.instance(saver.group.name)
-        backup_type = BackupType.FULL if kind.has_databases else BackupType.LOGS_ONLY
-        context.api.backup_setup(context.handle, instance.instance_id, backup_type)
+        saver.choose(instance)
+        context.api.backup_setup(context.handle, instance.instance_id, kind.backup_type)
         self._is_set_up = True
         if kind.has_databases:
-            saver.save_databases(context, instance.databases)
+            saver.save_databases(context)
         saver.save_logs(context)
         logs = saver.check(self.predecessor)
         deletable = saver.ask_deletable(context, logs) if kind.truncates else ()

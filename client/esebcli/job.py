@@ -16,7 +16,7 @@ from eseback.constants import INFORMATION_STORE
 from eseback.errors import EseBackupError
 from esebcli import __version__
 from esebcli.contents import Depth
-from esebcli.context import Context
+from esebcli.context import Context, choose_databases
 from esebcli.errors import SetError, UserError
 from esebcli.group import GroupBackup
 from esebcli.manifest import Kind, Manifest, SavedGroup, State
@@ -45,6 +45,8 @@ class BackupRequest:
         annotation: the service, by its exact annotation.
         parallel: how many groups to back up at once; 1 means one after the other, in this thread.
         depth: how closely the files are looked at as they pass.
+        databases: display names or GUIDs of some databases of the one group, for a partial backup;
+            empty for all of every group.
     """
 
     server: str
@@ -55,6 +57,7 @@ class BackupRequest:
     annotation: str = INFORMATION_STORE
     parallel: int = PARALLEL_DEFAULT
     depth: Depth = Depth.PAGES
+    databases: tuple[str, ...] = field(default=(), converter=_as_tuple)
 
 
 @frozen
@@ -113,11 +116,12 @@ class BackupJob:
         """
         request = self.request
         previous = self._check_request()
-        # The first context also tells whether the groups exist: before anything is written.
+        # The first context also tells whether groups and databases exist: before anything is
+        # opened or written.
         first = self._prepare()
         try:
             for name in request.groups:
-                first.instance(name)
+                choose_databases(first.instance(name), request.databases)
             writer = SetWriter.create(request.folder, self._new_manifest(previous))
         except BaseException:
             with contextlib.suppress(EseBackupError, OSError):
@@ -144,6 +148,10 @@ class BackupJob:
             raise UserError("a storage group is named twice")
         if request.parallel < 1:
             raise UserError("at least one group has to be backed up at a time")
+        if request.databases and len(request.groups) != 1:
+            raise UserError("databases can be named for one storage group at a time")
+        if request.databases and not request.kind.has_databases:
+            raise UserError(f"a {request.kind.value} backup saves no databases; name none")
         refuse_unless_new(request.folder)
         if request.previous is None:
             return None
@@ -181,6 +189,7 @@ class BackupJob:
                 self.request.depth,
                 self.on_progress,
                 self._cancelled,
+                self.request.databases,
             ),
             open_context=self._prepare if context is None else lambda: context,
             predecessor=previous.group(group.name) if previous else None,

@@ -19,6 +19,7 @@ from cattrs import Converter, transform_error
 from cattrs.errors import BaseValidationError
 from cattrs.v import format_exception
 
+from eseback.constants import BackupType
 from esebcli.errors import SetError
 from esebcli.names import is_safe_name
 
@@ -31,24 +32,36 @@ MANIFEST_BYTES_MAX: Final = 64 << 20
 class Kind(Enum):
     """Kinds of backup; the names are those that administrators use.
 
-    What the server is told is only "full" or "logs only"; copy and differential are a full and an
-    incremental that do not ask for truncation (ESE source backup.cxx; SDK page ms878545).
+    What the server is told is a backup type; copy and differential are a full and an incremental
+    that do not ask for truncation (ESE source backup.cxx; SDK page ms878545). The SDK names a third
+    type, "full with all logs", and does not say what it does: from the name it is inferred to be a
+    full whose list of logs starts with the oldest on disk instead of the checkpoint's.
     """
 
     FULL = "full"
     COPY = "copy"
     INCREMENTAL = "incremental"
     DIFFERENTIAL = "differential"
+    FULL_WITH_ALL_LOGS = "full-with-all-logs"
+
+    @property
+    def backup_type(self) -> BackupType:
+        """What Setup is told."""
+        if self is Kind.FULL_WITH_ALL_LOGS:
+            return BackupType.FULL_WITH_ALL_LOGS
+        return BackupType.FULL if self.has_databases else BackupType.LOGS_ONLY
 
     @property
     def has_databases(self) -> bool:
         """Whether the set holds database images, so that a chain can start with it."""
-        return self in (Kind.FULL, Kind.COPY)
+        return self in (Kind.FULL, Kind.COPY, Kind.FULL_WITH_ALL_LOGS)
 
     @property
     def truncates(self) -> bool:
         """Whether the job asks the server to delete logs."""
-        return self in (Kind.FULL, Kind.INCREMENTAL)
+        # ASSUMED(full-with-all-logs-truncates): a full with all logs ends like any full, with a
+        # truncation; no source says what a client does after this backup type.
+        return self in (Kind.FULL, Kind.INCREMENTAL, Kind.FULL_WITH_ALL_LOGS)
 
 
 class State(Enum):
@@ -94,12 +107,22 @@ class SavedFile:
 
 @frozen
 class SavedDatabase:
-    """A database as the server described it. One that was not mounted has no files in the set."""
+    """A database as the server described it.
+
+    ``chosen`` is False for one that a partial backup left out. ``original_names`` are the paths of
+    its files on the server.
+    """
 
     display_name: str
     guid: uuid.UUID
     mounted: bool
     original_names: tuple[str, ...]
+    chosen: bool = True
+
+    @property
+    def saved(self) -> bool:
+        """Whether its files are in the set, once the set is complete."""
+        return self.mounted and self.chosen
 
 
 @frozen
@@ -133,7 +156,9 @@ class SavedGroup:
         truncation: see :class:`Truncation`; DONE only if the server confirmed every last call.
         error: why the job failed, or None.
         warnings: what the user should know although the job did not fail.
-        databases, logs, files: what was saved, in the order in which it was saved.
+        partial: only some databases of the group were asked for; ``databases`` says which.
+        databases: all of the group, of which those that are ``saved`` have files here.
+        logs, files: what was saved, in the order in which it was saved.
         deletable_logs: the logs that the server said it would delete, by their original names.
     """
 
@@ -143,6 +168,7 @@ class SavedGroup:
     truncation: Truncation = Truncation.NOT_ASKED
     error: str | None = None
     warnings: tuple[str, ...] = ()
+    partial: bool = False
     databases: tuple[SavedDatabase, ...] = ()
     logs: LogRange | None = None
     files: tuple[SavedFile, ...] = ()
@@ -151,6 +177,9 @@ class SavedGroup:
     def __attrs_post_init__(self) -> None:
         if self.state is State.COMPLETE and self.logs is None:
             raise ValueError(f"group {self.name!r} is complete but has no logs")
+        if self.partial == all(database.chosen for database in self.databases):
+            said = "is called partial" if self.partial else "is not called partial"
+            raise ValueError(f"group {self.name!r} {said}, and its databases say otherwise")
         names = {file.name.casefold() for file in self.files}
         if len(names) != len(self.files):
             raise ValueError(f"group {self.name!r} has two files of the same name")

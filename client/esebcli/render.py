@@ -11,8 +11,8 @@ from esebcli.findings import Finding
 from esebcli.job import JobResult
 from esebcli.manifest import Manifest, SavedGroup, State, Truncation, to_plain
 from esebcli.names import printable
+from esebcli.reports import ChainReport, Report, SetReport
 from esebcli.sets import BackupSet
-from esebcli.verify import ChainReport, Report, SetReport
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
@@ -35,7 +35,7 @@ def result_lines(result: JobResult) -> Iterable[str]:
     for group in result.manifest.groups:
         yield from group_lines(evolve(group, error=None))
     outcome = "done" if result.ok else "FAILED"
-    yield f"{result.manifest.kind.value} backup {outcome}: {result.folder}"
+    yield printable(f"{result.manifest.kind.value} backup {outcome}: {result.folder}")
 
 
 def result_plain(result: JobResult) -> dict[str, Any]:
@@ -52,10 +52,20 @@ def group_lines(group: SavedGroup) -> Iterable[str]:
     yield printable(
         f"{group.name}: {group.state.value}, {files}, truncation {group.truncation.value}"
     )
+    if group.partial:
+        yield printable(f"  {_partial_text(group)}")
     for warning in group.warnings:
         yield printable(f"  warning: {warning}")
     if group.error:
         yield printable(f"  error: {group.error}")
+
+
+def _partial_text(group: SavedGroup) -> str:
+    held = ", ".join(repr(database.display_name) for database in group.databases if database.saved)
+    left = ", ".join(
+        repr(database.display_name) for database in group.databases if not database.chosen
+    )
+    return f"partial: made of {held}, without {left}"
 
 
 # --- show
@@ -65,7 +75,7 @@ def set_lines(opened: BackupSet) -> Iterable[str]:
     """A set, file by file."""
     manifest = opened.manifest
     previous = f", continues {manifest.previous}" if manifest.previous else ""
-    yield f"{opened.folder}: {manifest.kind.value} backup, {manifest.state.value}"
+    yield printable(f"{opened.folder}: {manifest.kind.value} backup, {manifest.state.value}")
     yield printable(f"  set {manifest.set_id}{previous}")
     yield printable(f"  {manifest.annotation} on {manifest.server}, by {manifest.program}")
     yield printable(f"  {manifest.started} to {manifest.finished or '(not finished)'}")
@@ -90,14 +100,14 @@ def report_lines(report: Report) -> Iterable[str]:
     for of_set in report.sets:
         yield from _set_report_lines(of_set)
     for of_chain in report.chains:
-        yield _chain_line(of_chain)
+        yield from _chain_lines(of_chain)
         yield from (f"  {_finding_text(finding)}" for finding in of_chain.reach.findings)
     yield "verified: " + ("ok" if report.ok else "NOT OK")
 
 
 def _set_report_lines(report: SetReport) -> Iterable[str]:
     kind = f" ({report.manifest.kind.value})" if report.manifest else ""
-    yield f"{report.folder}{kind}: {'ok' if report.ok else 'NOT OK'}"
+    yield printable(f"{report.folder}{kind}: {'ok' if report.ok else 'NOT OK'}")
     yield from (f"  {_finding_text(finding)}" for finding in report.findings)
     yield from (f"  note: {note}" for note in report.notes)
     for part in report.groups:
@@ -109,13 +119,18 @@ def _set_report_lines(report: SetReport) -> Iterable[str]:
             yield printable(f"  {name}: note: whether its logs were truncated is unknown")
 
 
-def _chain_line(report: ChainReport) -> str:
-    reach, chain = report.reach, report.chain
-    if reach.restorable_to is None:
-        return printable(f"{chain.group}: not restorable: {reach.reason}")
+def _chain_lines(report: ChainReport) -> Iterable[str]:
+    reach, group = report.reach, report.chain.group
     to = reach.restorable_to
-    text = f"{chain.group}: restorable to log generation {to} (0x{to:X}) from {reach.base}"
-    return printable(text + (f"; not further: {reach.reason}" if reach.reason else ""))
+    if to is not None:
+        base = f" from {reach.base}" if reach.base else ""
+        yield printable(f"{group}: restorable to log generation {to} (0x{to:X}){base}")
+    elif reach.claimed:
+        yield printable(f"{group}: not restorable as a whole")
+    else:
+        yield printable(f"{group}: not restorable: {reach.reason}")
+    for database in reach.databases:
+        yield printable(f"  {database.name}: {database.sentence}")
 
 
 def _finding_text(finding: Finding) -> str:
@@ -155,6 +170,18 @@ def report_plain(report: Report) -> dict[str, Any]:
                 "restorable_to": of_chain.reach.restorable_to,
                 "base": of_chain.reach.base,
                 "reason": of_chain.reach.reason,
+                "databases": [
+                    {
+                        "name": database.name,
+                        "guid": str(database.guid),
+                        "restorable_to": database.restorable_to,
+                        "base": database.base,
+                        "stop": database.stop.value,
+                        "reason": database.reason,
+                        "sentence": database.sentence,
+                    }
+                    for database in of_chain.reach.databases
+                ],
                 "findings": _plain_findings(of_chain.reach.findings),
             }
             for of_chain in report.chains

@@ -12,10 +12,10 @@ import threading
 
 from attrs import Factory, define, evolve, field
 
-from eseback.structures import DatabaseBackupInfo
+from eseback.structures import InstanceBackupInfo
 from esebcli.consistency import check_group
 from esebcli.contents import Depth, FileFacts, check_for
-from esebcli.context import Context
+from esebcli.context import Context, choose_databases
 from esebcli.copying import FileReader, aligned_buffer
 from esebcli.errors import JobCancelled, JobError
 from esebcli.findings import summarise
@@ -28,7 +28,10 @@ from esebcli.sets import SetWriter
 
 @define
 class GroupSaver:
-    """Fills the folder of one group. ``group`` describes what is in it, also after an error."""
+    """Fills the folder of one group. ``group`` describes what is in it, also after an error.
+
+    ``databases`` are the names of those to save, empty for all.
+    """
 
     writer: SetWriter
     group: SavedGroup
@@ -36,27 +39,51 @@ class GroupSaver:
     depth: Depth
     on_progress: OnProgress
     cancelled: threading.Event
+    databases: tuple[str, ...] = ()
     _names: NameAllocator = field(init=False, default=Factory(NameAllocator))
     _buffer: memoryview = field(init=False, default=Factory(aligned_buffer))
     _facts: list[FileFacts] = field(init=False, factory=list)
 
-    def save_databases(self, context: Context, databases: tuple[DatabaseBackupInfo, ...]) -> None:
-        """Save every stream of every mounted database.
+    def choose(self, instance: InstanceBackupInfo) -> None:
+        """Note which databases there are and which of them are to be saved.
+
+        Raises:
+            UserError: those that were named can't be.
+        """
+        if not self.kind.has_databases:
+            return
+        chosen = choose_databases(instance, self.databases)
+        databases = tuple(
+            SavedDatabase(
+                database.display_name,
+                database.guid,
+                database.mounted,
+                tuple(database.streams),
+                chosen=database in chosen,
+            )
+            for database in instance.databases
+        )
+        self.group = evolve(
+            self.group,
+            partial=any(not database.chosen for database in databases),
+            databases=databases,
+            warnings=tuple(
+                f"database {database.display_name!r} is not mounted and was not saved"
+                for database in databases
+                if not database.mounted and database.chosen
+            ),
+        )
+
+    def save_databases(self, context: Context) -> None:
+        """Save every stream of every database that was chosen and is mounted.
 
         Raises:
             EseBackupError, OSError, JobError: nothing more of this group can be saved.
         """
-        for database in databases:
-            saved = SavedDatabase(
-                database.display_name, database.guid, database.mounted, tuple(database.streams)
-            )
-            self.group = evolve(self.group, databases=(*self.group.databases, saved))
-            if not database.mounted:
-                text = f"database {database.display_name!r} is not mounted and was not saved"
-                self.group = evolve(self.group, warnings=(*self.group.warnings, text))
-                continue
-            for name in database.streams:
-                self._save_file(context, name, kind_of_listed(name), Phase.DATABASES)
+        for database in self.group.databases:
+            if database.saved:
+                for name in database.original_names:
+                    self._save_file(context, name, kind_of_listed(name), Phase.DATABASES)
         if not self.group.files:
             raise JobError(f"storage group {self.group.name!r} has no mounted database to save")
 

@@ -13,75 +13,18 @@ import uuid
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import evolve
 
-from esebcli.chains import Chain, ChainBase, ChainLog, Reach, reach_of
+from esebcli.chains import reach_of
 from esebcli.consistency import check_group
 from esebcli.contents import Depth, FileFacts, check_for
 from esebcli.copying import BUFFER_SIZE
 from esebcli.errors import SetError
 from esebcli.findings import Finding, Layer
-from esebcli.loglists import parse_listed_log
-from esebcli.manifest import FileKind, Manifest, SavedFile, SavedGroup, State
+from esebcli.lineage import chains_of
+from esebcli.manifest import FileKind, SavedFile, SavedGroup, State
+from esebcli.reports import ChainReport, GroupReport, Report, SetReport
 from esebcli.sets import BackupSet, open_set
-
-
-@frozen
-class GroupReport:
-    """What was found in a group's part of a set.
-
-    ``notes`` are no damage: what the user should know all the same.
-    """
-
-    group: SavedGroup
-    findings: tuple[Finding, ...]
-    notes: tuple[str, ...] = ()
-    facts: tuple[FileFacts, ...] = ()
-
-
-@frozen
-class SetReport:
-    """What was found in a set. ``manifest`` is None if it couldn't be read."""
-
-    folder: Path
-    manifest: Manifest | None
-    findings: tuple[Finding, ...] = ()
-    groups: tuple[GroupReport, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether the set is complete and undamaged."""
-        return not self.findings and not any(report.findings for report in self.groups)
-
-
-@frozen
-class ChainReport:
-    """How far one group can be restored from all the sets together."""
-
-    chain: Chain
-    reach: Reach
-
-
-@frozen
-class Report:
-    """The outcome of :func:`verify_sets`."""
-
-    sets: tuple[SetReport, ...]
-    chains: tuple[ChainReport, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is damaged, incomplete or missing."""
-        chains_ok = not any(report.reach.findings for report in self.chains)
-        return chains_ok and all(report.ok for report in self.sets)
-
-    def restorable_to(self, group: str) -> int | None:
-        """The generation that a group can be restored to; for reports about one server."""
-        for report in self.chains:
-            if report.chain.group == group:
-                return report.reach.restorable_to
-        return None
 
 
 def verify_sets(folders: Sequence[Path], depth: Depth = Depth.PAGES) -> Report:
@@ -89,7 +32,7 @@ def verify_sets(folders: Sequence[Path], depth: Depth = Depth.PAGES) -> Report:
     alone = [verify_set(folder, depth) for folder in folders]
     given = {report.manifest.set_id for report in alone if report.manifest}
     sets = tuple(evolve(report, notes=_links(report, given)) for report in alone)
-    return Report(sets, tuple(ChainReport(chain, reach_of(chain)) for chain in _chains(sets)))
+    return Report(sets, tuple(ChainReport(chain, reach_of(chain)) for chain in chains_of(sets)))
 
 
 def _links(report: SetReport, given: Container[uuid.UUID]) -> tuple[str, ...]:
@@ -106,7 +49,8 @@ def verify_set(folder: Path, depth: Depth = Depth.PAGES) -> SetReport:
     except SetError as error:
         return SetReport(folder, None, (Finding(Layer.MANIFEST, str(error)),))
     groups = tuple(_verify_group(opened, group, depth) for group in opened.manifest.groups)
-    return SetReport(folder, opened.manifest, (), groups)
+    empty = () if groups else (Finding(Layer.MANIFEST, "it holds no storage group"),)
+    return SetReport(folder, opened.manifest, empty, groups)
 
 
 def _verify_group(opened: BackupSet, group: SavedGroup, depth: Depth) -> GroupReport:
@@ -114,9 +58,10 @@ def _verify_group(opened: BackupSet, group: SavedGroup, depth: Depth) -> GroupRe
         reason = group.error or "the backup was never finished"
         text = f"the backup is incomplete and can't be restored ({reason})"
         return GroupReport(group, (Finding(Layer.STATE, text),))
-    if (opened.folder / group.folder).is_symlink():
-        return GroupReport(group, (Finding(Layer.FILE, f"folder {group.folder} is a link"),))
-    findings: list[Finding] = []
+    problem = _folder_problem(opened.folder / group.folder)
+    if problem:
+        return GroupReport(group, (Finding(Layer.FILE, f"folder {group.folder} {problem}"),))
+    findings = list(_contradictions(group))
     facts: list[FileFacts] = []
     for file in group.files:
         file_facts = _verify_file(opened, group, file, depth, findings)
@@ -130,6 +75,39 @@ def _verify_group(opened: BackupSet, group: SavedGroup, depth: Depth) -> GroupRe
             Finding(Layer.MANIFEST, f"the manifest says {group.logs}; the files hold {logs}")
         )
     return GroupReport(group, tuple(findings), tuple(_notes(opened, group)), tuple(facts))
+
+
+def _folder_problem(folder: Path) -> str | None:
+    """Why the files of a group can't even be looked for, or None."""
+    try:
+        if folder.is_symlink():
+            return "is a link"
+        if not folder.exists():
+            return "is missing"
+        if not folder.is_dir():
+            return "is no folder"
+        next(folder.iterdir(), None)
+    except OSError as error:
+        return f"can't be read: {error.strerror or error}"
+    return None
+
+
+def _contradictions(group: SavedGroup) -> Iterable[Finding]:
+    """Where the manifest's lists of databases and of files don't agree."""
+    files = {file.original_name for file in group.files}
+    saved = [database for database in group.databases if database.saved]
+    for database in saved:
+        for name in database.original_names:
+            if name not in files:
+                text = f"database {database.display_name!r} is said to be saved, its {name!r} isn't"
+                yield Finding(Layer.MANIFEST, text)
+    known = {name for database in saved for name in database.original_names}
+    for file in group.files:
+        is_image = file.kind in (FileKind.DATABASE, FileKind.STREAMING)
+        if is_image and file.original_name not in known:
+            yield Finding(
+                Layer.MANIFEST, "it is of no database that is said to be saved", file.name
+            )
 
 
 def _verify_file(
@@ -172,69 +150,3 @@ def _notes(opened: BackupSet, group: SavedGroup) -> Iterable[str]:
     for entry in sorted((opened.folder / group.folder).iterdir()):
         if entry.name not in known:
             yield f"{group.folder}/{entry.name} is not part of the set"
-
-
-def _chains(sets: Sequence[SetReport]) -> Iterable[Chain]:
-    """The chains of all groups, in the order in which the groups first appear."""
-    members: dict[tuple[str, str, str], list[tuple[SetReport, GroupReport]]] = {}
-    for report in sets:
-        if report.manifest is not None:
-            origin = (report.manifest.server.casefold(), report.manifest.annotation)
-            for group in report.groups:
-                members.setdefault((*origin, group.group.name), []).append((report, group))
-    for parts in members.values():
-        yield _chain(parts)
-
-
-def _chain(parts: Sequence[tuple[SetReport, GroupReport]]) -> Chain:
-    bases: list[ChainBase] = []
-    logs: list[ChainLog] = []
-    missing: dict[int, str] = {}
-    promised = 0
-    for report, part in parts:
-        where = report.folder.name or str(report.folder)
-        base = _base(report, part, where)
-        if base is not None:
-            bases.append(base)
-        if part.group.state is not State.COMPLETE or part.group.logs is None:
-            continue
-        promised = max(promised, part.group.logs.high)
-        damaged = {
-            f.file for f in part.findings if f.file is not None and f.layer is not Layer.CHAIN
-        }
-        headers = {facts.name: facts.log for facts in part.facts if facts.log is not None}
-        for file in part.group.files:
-            header = headers.get(file.name)
-            if header is not None and file.name not in damaged:
-                logs.append(ChainLog(header, file.sha256, where))
-            elif named := parse_listed_log(file.name):
-                missing[named[1]] = f"log {named[1]} in {where} is damaged or missing"
-    manifest = parts[0][0].manifest
-    assert manifest is not None
-    return Chain(
-        server=manifest.server,
-        annotation=manifest.annotation,
-        group=parts[0][1].group.name,
-        bases=tuple(bases),
-        logs=tuple(logs),
-        missing=missing,
-        promised=promised,
-    )
-
-
-def _base(report: SetReport, part: GroupReport, where: str) -> ChainBase | None:
-    """The images of a set, if all of them are there and undamaged."""
-    assert report.manifest is not None
-    if not report.manifest.kind.has_databases or part.group.state is not State.COMPLETE:
-        return None
-    log_names = {file.name for file in part.group.files if file.kind is FileKind.LOG}
-    # What is wrong with a log only limits how far the images can be brought, and a log that is
-    # missing here may be in another set.
-    if any(f.file not in log_names and f.layer is not Layer.RANGE for f in part.findings):
-        return None
-    needed = [facts.trailer.bkinfo for facts in part.facts if facts.trailer is not None]
-    if not needed:
-        return None
-    return ChainBase(
-        where, min(info.gen_low for info in needed), max(info.gen_high for info in needed)
-    )

@@ -47,6 +47,13 @@ def cli() -> None:
     help="Directory for results, transcripts and reports.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of a table.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How many cases to run at once, each in a process.",
+)
 @click.option("--keep-sets", is_flag=True, help="Leave the saved bytes in the directory.")
 def check(
     sut: str,
@@ -55,6 +62,7 @@ def check(
     seed: int,
     out: Path,
     as_json: bool,
+    jobs: int,
     keep_sets: bool,
 ) -> None:
     """Judge a client.
@@ -77,7 +85,7 @@ def check(
     folder = _writable(out)
     with progress() as listener, EventStream(folder / "events.ndjson", (listener,)) as events:
         settings = Settings(client, catalogue(), seed, folder, events, keep_sets)
-        run = run_plan(plan, settings)
+        run = run_plan(plan, settings, jobs)
     write_results(run, folder)
     write_junit(run, folder)
     if as_json:

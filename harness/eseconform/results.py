@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
 
 from eseconform.errors import UsageError
+from eseconform.requirements import requirements
+from eseconform.sequence import GroupLogs, Step
 from eseconform.verdicts import Axis, AxisResult, ExitCode, Finding, Verdict, worst
 
-SCHEMA = 1
+SCHEMA = 2
+OLDEST_SCHEMA = 1
+"""What came after it has a default, so that older files can still be read."""
 RESULTS_NAME = "results.json"
+RESULTS_BYTES_MAX = 256 << 20
+_PROBLEMS_SHOWN_MAX = 3
+
+
+@frozen
+class RuleText:
+    """A rule as it was worded when the run was judged."""
+
+    statement: str
+    level: str
+    evidence: str
+    source: str
+    link: str
+    axis: str
 
 
 @frozen
@@ -33,6 +53,8 @@ class JobResult:
         seconds: wall time.
         output: what the client wrote to standard output and standard error.
         transcript: file name of the transcript, relative to the results.
+        steps: the calls in short, for the drawn sequence.
+        logs: what became of the closed logs, by group.
     """
 
     kind: str
@@ -48,6 +70,8 @@ class JobResult:
     output: str = ""
     trace: str = ""
     transcript: str | None = None
+    steps: tuple[Step, ...] = ()
+    logs: dict[str, GroupLogs] = field(factory=dict)
 
 
 @frozen
@@ -74,6 +98,8 @@ class CaseResult:
         divergence: the first thing that went wrong, in words; empty when nothing did.
         reproduce: command that runs the case again.
         seconds: wall time.
+        profile: version profile of the server.
+        expected: the line of the expectations file that this verdict meets; empty otherwise.
     """
 
     id: str
@@ -88,6 +114,8 @@ class CaseResult:
     divergence: str = ""
     reproduce: str = ""
     seconds: float = 0.0
+    profile: str = ""
+    expected: str = ""
 
     def axis(self, axis: Axis) -> AxisResult:
         """The result of one axis."""
@@ -125,6 +153,8 @@ class RunResult:
         exit_code: what the command line exits with.
         note: why the run ended early; empty otherwise.
         cases: in the order in which they ran, sanity cases included.
+        rules: the rules that the cases can decide, by id.
+        broken_expectations: lines of the expectations file that broke the run, and why.
     """
 
     sut: str
@@ -138,6 +168,8 @@ class RunResult:
     version: str
     cases: tuple[CaseResult, ...] = field(default=())
     note: str = ""
+    rules: dict[str, RuleText] = field(factory=dict)
+    broken_expectations: tuple[str, ...] = ()
     schema: int = SCHEMA
 
     @property
@@ -158,22 +190,86 @@ def to_json(run: RunResult) -> str:
     return json.dumps(cattrs.unstructure(run), indent=1, ensure_ascii=False) + "\n"
 
 
-def from_json(text: str) -> RunResult:
-    """Read ``results.json``.
+def rule_texts(cases: Iterable[CaseResult]) -> dict[str, RuleText]:
+    """The wording of every rule that the cases, or findings in them, name."""
+    keys = {key for case in cases for key in case.requirements}
+    keys |= {f.requirement for case in cases for f in case.findings if f.requirement}
+    return {
+        rule.id: RuleText(
+            rule.statement,
+            rule.level.value,
+            rule.evidence.value,
+            rule.source,
+            rule.link,
+            rule.axis,
+        )
+        for rule in requirements().values()
+        if rule.id in keys
+    }
+
+
+def read_results(path: Path) -> RunResult:
+    """Read a ``results.json`` from disk.
 
     Raises:
-        UsageError: it is no such file, or of a schema that this version does not know.
+        UsageError: it is missing, not readable, or as :func:`from_json`.
+    """
+    try:
+        if path.stat().st_size > RESULTS_BYTES_MAX:
+            raise UsageError(
+                f"{path}: larger than {RESULTS_BYTES_MAX >> 20} MiB: no {RESULTS_NAME}"
+            )
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: damaged, or no {RESULTS_NAME}: not UTF-8 text") from None
+    return from_json(text, str(path))
+
+
+def from_json(text: str, name: str = RESULTS_NAME) -> RunResult:
+    """Read the text of a ``results.json``; ``name`` stands in front of what is wrong with it.
+
+    Raises:
+        UsageError: it is no such file, is damaged, or of a schema that this version does not know.
     """
     import cattrs
+    from cattrs.errors import BaseValidationError
 
     try:
-        plain: Any = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{RESULTS_NAME}: not JSON: {error}") from None
+        plain: Any = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{name}: damaged, or no {RESULTS_NAME}: not JSON: {error}") from None
     schema = plain.get("schema") if isinstance(plain, dict) else None
-    if schema != SCHEMA:
-        raise UsageError(f"{RESULTS_NAME}: schema {schema!r}; this version reads schema {SCHEMA}")
-    return cattrs.structure(plain, RunResult)
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < OLDEST_SCHEMA:
+        raise UsageError(f"{name}: no {RESULTS_NAME}: its schema is {schema!r}")
+    if schema > SCHEMA:
+        raise UsageError(
+            f"{name}: {RESULTS_NAME} of schema {schema}, written by a newer eseconform; "
+            f"this one reads up to {SCHEMA}: update it"
+        )
+    try:
+        run = cattrs.structure(plain, RunResult)
+    except BaseValidationError as error:
+        problems = "; ".join(cattrs.transform_error(error)[:_PROBLEMS_SHOWN_MAX])
+        raise UsageError(f"{name}: damaged {RESULTS_NAME}: {problems}") from None
+    _check(run, name)
+    return run
+
+
+def _no_constant(word: str) -> float:
+    raise ValueError(f"{word} is no number")
+
+
+def _check(run: RunResult, name: str) -> None:
+    """What the types alone don't say."""
+    for case in run.cases:
+        if tuple(result.axis for result in case.axes) != tuple(Axis):
+            raise UsageError(f"{name}: damaged {RESULTS_NAME}: case {case.id!r} lacks an axis")
+    durations = [run.seconds, *(case.seconds for case in run.cases)]
+    durations += [job.seconds for case in run.cases for job in case.jobs]
+    if not all(math.isfinite(seconds) and seconds >= 0 for seconds in durations):
+        raise UsageError(f"{name}: damaged {RESULTS_NAME}: a duration is no positive number")
 
 
 def write_results(run: RunResult, folder: Path) -> Path:

@@ -20,6 +20,7 @@ from eseconform.judge.protocol import Conversation, follow, judge_protocol
 from eseconform.judge.teardown import judge_teardown
 from eseconform.requirements import requirements
 from eseconform.results import CaseResult, FaultResult, JobResult
+from eseconform.sequence import Drawing, draw
 from eseconform.stage import Connection, Stage
 from eseconform.sut import JobAnswer, Sut, run_job
 from eseconform.task import Task
@@ -58,7 +59,9 @@ def run_case(case: Case, settings: Settings) -> CaseResult:
     settings.events.emit("case_started", case=case.id, title=case.title)
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
-        with Stage(topology_of(case, settings.cases), settings.seed) as stage:
+        topology = topology_of(case, settings.cases)
+        run.profile = topology.server.profile
+        with Stage(topology, settings.seed) as stage:
             run.jobs_on(stage)
     except HarnessError as error:
         run.error = f"the harness or the simulator is at fault: {error}"
@@ -92,6 +95,7 @@ class _CaseRun:
     sets: list[Path] = field(factory=list)
     error: str = ""
     left_out: str = ""
+    profile: str = ""
 
     @property
     def folder(self) -> Path:
@@ -137,7 +141,8 @@ class _CaseRun:
         if answer.broken is not None:
             raise HarnessError(f"a call raised {answer.broken!r}") from answer.broken
         talk = Conversation(task, answer.claim, follow(records), index)
-        deleted = {g: before[g] - after for g, after in stage.closed_logs().items()}
+        after = stage.closed_logs()
+        deleted = {group: before[group] - logs for group, logs in after.items()}
         succeeds = spec.expect is Expectation.SUCCESS
         self.chain.append(JobRecord(talk, deleted, must_succeed=succeeds))
         self.sets.append(task.set_folder)
@@ -149,7 +154,14 @@ class _CaseRun:
         data = judge_data(self.chain, facts, self.older)
         self.findings += data.findings
         self.findings += judge_honesty(talk, data.truth)
-        self._note_job(talk, answer, len(records), data)
+        drawing = draw(
+            records,
+            before,
+            after,
+            faults=[(fault.rule(), fault.text) for fault in self._faults_of(index)],
+            remarkable={f.call for f in self.findings if f.job == index and f.call is not None},
+        )
+        self._note_job(talk, answer, len(records), data, drawing)
         return answer.claim is None
 
     def _task(self, stage: Stage, index: int, spec: JobSpec) -> Task:
@@ -187,7 +199,12 @@ class _CaseRun:
         return self.folder / f"transcript-{index + 1}.jsonl"
 
     def _note_job(
-        self, talk: Conversation, answer: JobAnswer, calls: int, data: DataResult
+        self,
+        talk: Conversation,
+        answer: JobAnswer,
+        calls: int,
+        data: DataResult,
+        drawing: Drawing,
     ) -> None:
         task, claim = talk.task, talk.claim
         job = JobResult(
@@ -203,7 +220,9 @@ class _CaseRun:
             restored={group: t.summary for group, t in data.truth.items() if t.summary},
             output=answer.output,
             trace=answer.trace,
-            transcript=str(self._transcript(talk.job).relative_to(self.settings.folder)),
+            transcript=self._transcript(talk.job).relative_to(self.settings.folder).as_posix(),
+            steps=drawing.steps,
+            logs=drawing.logs,
         )
         self.jobs.append(job)
         self.settings.events.emit(
@@ -238,6 +257,7 @@ class _CaseRun:
             divergence=first_divergence(self.findings),
             reproduce=self._reproduce(),
             seconds=round(seconds, 3),
+            profile=self.profile,
         )
 
     def _reproduce(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self, TypeVar, cast
@@ -16,6 +17,8 @@ from attrs import frozen
 
 from eseback.api import BackupApi
 from eseback.structures import InstanceBackupInfo
+from eseconform.errors import HarnessError
+from eseconform.incidents import IncidentLayer, Incidents, Rival
 from eseconform.judge.data import GroupFacts
 from eseconform.judge.teardown import GroupState, Leftovers
 from eseconform.sut import Gate
@@ -39,6 +42,7 @@ class Stage:
         self.server = SimulatedServer(topology, seed=seed)
         self.name = topology.server.name
         self.pace = {group.name: group.steps_per_call for group in self.server.groups}
+        self.removed: dict[str, set[int]] = {}
         for group in self.server.groups:
             group.steps_per_call = 0  # the Pacer does it
 
@@ -63,19 +67,41 @@ class Stage:
         for group in self.groups:
             self.server.run_workload(group, steps)
 
+    @cached_property
+    def rival(self) -> Rival:
+        """A second client."""
+        return Rival(self)
+
     def closed_logs(self) -> dict[str, frozenset[int]]:
-        """Closed log generations on the server's disks, by group."""
+        """Closed log generations on the server's disks, by group; none of a group at rest."""
         return {
-            group.name: frozenset(group.running.files.closed_generations())
+            group.name: frozenset(
+                () if group.instance is None else group.instance.files.closed_generations()
+            )
             for group in self.server.groups
         }
 
+    def remove_log(self, group: str) -> None:
+        """Delete a closed log behind the server's back, from the middle of those that there are.
+
+        Raises:
+            HarnessError: there are too few for one to be in the middle.
+        """
+        instance = self.server.group(group).running
+        closed = sorted(instance.files.closed_generations())
+        if len(closed) < 3:
+            raise HarnessError(f"{group} has {len(closed)} closed logs: none is in the middle")
+        middle = closed[len(closed) // 2]
+        self.server.volume.delete(instance.files.path(middle))
+        self.removed.setdefault(group, set()).add(middle)
+
     def facts(self) -> dict[str, GroupFacts]:
-        """What the data judge needs to know of each group."""
+        """What the data judge needs to know of each running group."""
         journal = self.server.journal
         return {
-            group.name: GroupFacts(group.running.config, LogicalClock(), journal.rows)
+            group.name: GroupFacts(group.instance.config, LogicalClock(), journal.rows)
             for group in self.server.groups
+            if group.instance is not None
         }
 
 
@@ -138,11 +164,20 @@ class Connection:
     _file: IO[str]
 
     @classmethod
-    def open(cls, stage: Stage, plan: FaultPlan, transcript: Path) -> Connection:
-        """Connect a client whose calls are recorded and disturbed by a plan."""
+    def open(
+        cls,
+        stage: Stage,
+        plan: FaultPlan,
+        transcript: Path,
+        incidents: Incidents | None = None,
+    ) -> Connection:
+        """Connect a client whose calls are recorded, and disturbed by a plan and by others."""
         file = transcript.open("w", encoding="utf-8")
         session = stage.server.session()
-        injector = FaultInjector(Pacer(session, stage), plan, stage.server)
+        api: BackupApi = Pacer(session, stage)
+        if incidents is not None and incidents.counts:
+            api = IncidentLayer(api, incidents)
+        injector = FaultInjector(api, plan, stage.server)
         return cls(session, Gate(Recorder(injector, file)), transcript, file)
 
     def records(self) -> list[CallRecord]:
@@ -158,10 +193,11 @@ class Connection:
             groups=tuple(
                 GroupState(
                     group.name,
-                    held=group.running.backup.state.running,
-                    file_open=group.running.backup.state.file_open,
+                    held=group.instance.backup.state.running,
+                    file_open=group.instance.backup.state.file_open,
                 )
                 for group in stage.server.groups
+                if group.instance is not None and not stage.rival.holds(group.name)
             ),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
@@ -12,7 +12,8 @@ from attrs import define, field, frozen
 import eseconform
 from eseconform.cases import Case, CaseCatalogue
 from eseconform.errors import UsageError
-from eseconform.results import CaseResult, RunResult
+from eseconform.processes import results_of_processes
+from eseconform.results import CaseResult, RunResult, rule_texts
 from eseconform.runner import Settings, run_case
 from eseconform.verdicts import ExitCode, exit_code
 
@@ -56,9 +57,13 @@ def make_plan(catalogue: CaseCatalogue, suite: str, patterns: Sequence[str] = ()
     return Plan(SELECTION, chosen, len(everything))
 
 
-def run_plan(plan: Plan, settings: Settings) -> RunResult:
-    """Run a plan to its end, or to where the client turns out to be dead or the user gives up."""
-    run = _Run(plan, settings)
+def run_plan(plan: Plan, settings: Settings, jobs: int = 1) -> RunResult:
+    """Run a plan to its end, or to where the client turns out to be dead or the user gives up.
+
+    With more than one of ``jobs`` the cases run in so many processes, each of which loads the
+    client anew; the results are those of one process, in the same order.
+    """
+    run = _Run(plan, settings, jobs)
     settings.events.emit(
         "run_started",
         sut=settings.sut.spec,
@@ -82,6 +87,7 @@ def run_plan(plan: Plan, settings: Settings) -> RunResult:
 class _Run:
     plan: Plan
     settings: Settings
+    jobs: int = 1
     results: list[CaseResult] = field(factory=list)
     judged: int = 0
     stopped: ExitCode | None = None
@@ -93,8 +99,7 @@ class _Run:
         """Sanity, the cases, sanity; and sanity after each crash, to see whether to go on."""
         if not self._sane("first", "the client can't do the simplest backup"):
             return
-        for case in self.plan.cases:
-            result = run_case(case, self.settings)
+        for case, result in self._results():
             self.results.append(result)
             self.judged += 1
             if result.crashed and not self._sane(
@@ -102,6 +107,25 @@ class _Run:
             ):
                 return
         self._sane("last", "the client is dead at the end")
+        self._report_unused()
+
+    def _results(self) -> Iterator[tuple[Case, CaseResult]]:
+        """Each case with its result, in order."""
+        if self.jobs == 1:
+            yield from ((case, run_case(case, self.settings)) for case in self.plan.cases)
+        else:
+            yield from zip(
+                self.plan.cases,
+                results_of_processes(self.plan.cases, self.settings, self.jobs),
+                strict=True,
+            )
+
+    def _report_unused(self) -> None:
+        """A capability that is declared and that no case asked for has been shown by nobody."""
+        asked = {need for case in self.plan.cases for need in case.needs}
+        unused = sorted((self.settings.sut.declared or frozenset()) - asked)
+        if unused and self.judged:
+            self.note = f"declared by the client, but exercised by no case: {', '.join(unused)}"
 
     def _sane(self, when: str, verdict: str) -> bool:
         """Run the sanity case; a crash there ends the run."""
@@ -133,4 +157,5 @@ class _Run:
             version=eseconform.__version__,
             cases=tuple(self.results),
             note=self.note,
+            rules=rule_texts(self.results),
         )

@@ -15,16 +15,16 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from attrs import frozen
+from attrs import field, frozen
 
 from eseback.api import BackupApi
 from eseback.errors import ConnectionLost, EseBackupError
 from eseconform.errors import SutUnusable, UsageError
-from eseconform.task import Claim, ClaimError, Task, as_claim
+from eseconform.task import UNDECLARED, Capability, Claim, ClaimError, Task, as_claim
 from esesim.layer import ApiLayer
 
 R = TypeVar("R")
@@ -44,10 +44,41 @@ class Sut:
     Attributes:
         spec: how it was named on the command line.
         factory: ``factory(api, task) -> claim``.
+        declared: what it declares that it can do; None when it declares nothing.
     """
 
     spec: str
     factory: Factory
+    declared: frozenset[Capability] | None = field()
+
+    @declared.default
+    def _declared_by_factory(self) -> frozenset[Capability] | None:
+        return declared_capabilities(self.spec, self.factory)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it may be asked to do beyond a full backup."""
+        return UNDECLARED if self.declared is None else self.declared
+
+
+def declared_capabilities(spec: str, *places: object) -> frozenset[Capability] | None:
+    """What the first of the places (factory, module) that has ``capabilities`` declares with it.
+
+    Raises:
+        UsageError: a name is unknown.
+    """
+    for place in places:
+        declared = getattr(place, "capabilities", None)
+        if declared is None:
+            continue
+        if isinstance(declared, str) or not isinstance(declared, Iterable):
+            raise UsageError(f"--sut {spec!r}: capabilities must be names, not {declared!r}")
+        try:
+            return frozenset(Capability(str(getattr(name, "value", name))) for name in declared)
+        except ValueError as error:
+            known = ", ".join(Capability)
+            raise UsageError(f"--sut {spec!r}: capabilities: {error}; known: {known}") from None
+    return None
 
 
 def load_sut(spec: str) -> Sut:
@@ -77,7 +108,7 @@ def load_sut(spec: str) -> Sut:
             ) from None
     if not callable(factory):
         raise UsageError(f"--sut {spec!r}: {attribute} is not callable: {factory!r}")
-    return Sut(spec, cast(Factory, factory))
+    return Sut(spec, cast(Factory, factory), declared_capabilities(spec, factory, module))
 
 
 def _import(spec: str, module_name: str) -> object:

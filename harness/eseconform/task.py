@@ -21,12 +21,49 @@ class JobKind(StrEnum):
     """Kinds of backup a task can ask for; the values are what the client sees in ``task.kind``."""
 
     FULL = "full"
+    COPY = "copy"
     INCREMENTAL = "incremental"
+    DIFFERENTIAL = "differential"
+
+    @property
+    def has_databases(self) -> bool:
+        """True when the set holds database images and needs no earlier set."""
+        return self in (JobKind.FULL, JobKind.COPY)
+
+    @property
+    def truncates(self) -> bool:
+        """True when the logs that the set makes unnecessary are to be deleted on the server."""
+        return self in (JobKind.FULL, JobKind.INCREMENTAL)
 
     @property
     def starts_chain(self) -> bool:
-        """True when the set holds database images and needs no earlier set."""
+        """True when later sets continue this one. A copy has images too, but nothing joins it:
+        the server does not remember it.
+        """
         return self is JobKind.FULL
+
+    @property
+    def joins_chain(self) -> bool:
+        """True when the sets after it build on it. A differential stands for itself."""
+        return self.truncates
+
+
+class Capability(StrEnum):
+    """What a client may be able to do beyond a full backup, by the name that it declares."""
+
+    INCREMENTAL = "incremental"
+    COPY = "copy"
+    DIFFERENTIAL = "differential"
+    PARTIAL = "partial"
+    """Some databases of a storage group: ``task.databases``."""
+
+
+UNDECLARED = frozenset({Capability.INCREMENTAL})
+"""What a client that declares nothing is taken to be able to do, beside a full backup.
+
+Full and incremental are what every backup product does every week, and what the simplest factory
+implements; a copy, a differential or a part of a group is asked only of who says so.
+"""
 
 
 class Outcome(StrEnum):
@@ -41,13 +78,15 @@ class Task:
     """One backup job.
 
     Attributes:
-        kind: what to save; ``full`` and ``incremental`` both include truncation of the logs.
+        kind: what to save; ``full`` and ``incremental`` include truncation of the logs, ``copy``
+            and ``differential`` must not truncate.
         server: computer name for ``backup_prepare``.
         annotation: service annotation for ``backup_prepare``.
         groups: instance names (storage groups) to save; all of them, entirely.
         set_folder: an existing, empty directory of this job's own to put the set in.
         earlier_sets: set folders of the chain that this job continues, oldest (the full) first;
-            empty for a full.
+            empty for a full and a copy.
+        databases: display names of the only databases to save, of the one group; empty for all.
     """
 
     kind: JobKind
@@ -56,6 +95,7 @@ class Task:
     groups: tuple[str, ...]
     set_folder: Path
     earlier_sets: tuple[Path, ...] = ()
+    databases: tuple[str, ...] = ()
 
 
 @frozen

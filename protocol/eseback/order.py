@@ -43,6 +43,7 @@ from eseback.restoreorder import RESTORE_ORDER, RestoreCall, RestoreState, resto
 
 __all__ = [
     "BACKUP_ORDER",
+    "BACKUP_ORDER_2000",
     "BACKUP_START",
     "RESTORE_ORDER",
     "BackupCall",
@@ -340,10 +341,44 @@ BACKUP_ORDER: Final[Mapping[tuple[BackupState, BackupCall], BackupCell]] = build
 """Every pair of state and call, and what the call does there."""
 
 
-def backup_cell(state: BackupState, call: BackupCall) -> BackupCell:
+# ---- Exchange 2000, where it differs
+
+# "Windows 2000: any failure cancels the whole backup; a missing file is -1811" (JetOpenFile,
+# JetReadFile, JetGetLogInfo). What the caller does wrong is taken to harm as little as later.
+_DOC_2000 = "documentation of JetOpenFile and JetReadFile, remarks on Windows 2000"
+
+
+def _over_2000(error: JetErr, *events: int) -> _Maker:
+    return over(S.PREPARED, error, _DOC_2000, Grade.DOCUMENTED, events=events)
+
+
+_CHANGED_2000: Final[Mapping[tuple[BackupState, BackupCall], _Maker]] = {
+    (S.DATABASES, C.OPEN_LOG): _over_2000(_E.DATABASE_NOT_FOUND, 217, 214),
+    (S.DATABASES, C.OPEN_UNKNOWN): _over_2000(_E.DATABASE_NOT_FOUND, 217, 214),
+    (S.DATABASE_OPEN, C.READ_DATABASE_FAILED): _over_2000(_E.READ_VERIFY_FAILURE, 217, 222, 214),
+    **{
+        (state, call): _over_2000(_E.FILE_NOT_FOUND, 459, 214)
+        for call, states in ((C.OPEN_UNKNOWN, _LOGS_IDLE), (C.LOG_LIST_FAILED, _UNLISTED_IDLE))
+        for state in states
+    },
+}
+
+BACKUP_ORDER_2000: Final[Mapping[tuple[BackupState, BackupCall], BackupCell]] = {
+    **BACKUP_ORDER,
+    **{(state, call): make(state) for (state, call), make in _CHANGED_2000.items()},
+}
+"""The same for Exchange 2000: errors with a file end the backup in the database phase too."""
+
+
+def backup_cell(
+    state: BackupState,
+    call: BackupCall,
+    order: Mapping[tuple[BackupState, BackupCall], BackupCell] = BACKUP_ORDER,
+) -> BackupCell:
     """What `call` does in `state`; defined for every pair.
 
+    `order` is the table of the server's version: `BACKUP_ORDER_2000` for Exchange 2000.
     Where another client is backing up the same group, the group's state answers a Setup (-505)
     and a mount, while the context's own state (PREPARED) answers every other call.
     """
-    return BACKUP_ORDER[state, call]
+    return order[state, call]

@@ -11,7 +11,8 @@ from attrs import evolve
 
 from esebcli.job import BackupJob, BackupRequest, JobResult
 from esebcli.manifest import MANIFEST_NAME, Kind, Manifest, SavedGroup, decode, encode
-from esebcli.verify import Report, verify_sets
+from esebcli.reports import Report
+from esebcli.verify import verify_sets
 from tests.esebcli.support_fake import SERVER, FakeServer
 
 

@@ -14,6 +14,7 @@ from eseconform.errors import UsageError
 from eseconform.report.junit import junit, write_junit
 from eseconform.report.table import console_for, print_report
 from eseconform.results import (
+    SCHEMA,
     CaseResult,
     FaultResult,
     JobResult,
@@ -87,7 +88,7 @@ def test_results_come_back_equal(run: RunResult, tmp_path: Path) -> None:
     path = write_results(run, tmp_path)
     assert from_json(path.read_text("utf-8")) == run
     plain = json.loads(to_json(run))
-    assert plain["schema"] == 1
+    assert plain["schema"] == SCHEMA
     assert plain["cases"][1]["axes"][0]["findings"][0]["call"] == 14
 
 

@@ -106,6 +106,10 @@ def check_others(client: Client) -> None:
         assert jet(stage.mount) is None
         assert jet(stage.dismount) is None
         assert jet(lambda: stranger.call(BackupCall.SETUP_FULL)) is None
+        # What ran before must not let this client into the backup of the other one.
+        refused = backup_cell(state, BackupCall.LOG_LIST)
+        error = outcome(lambda: client.call(BackupCall.LOG_LIST))
+        assert answer(error) == (refused.hresult, refused.error)
         assert stranger.state is BackupState.DATABASES
         stranger.leave()
     assert client.state is state

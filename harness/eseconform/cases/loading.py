@@ -10,12 +10,16 @@ from types import MappingProxyType
 from cattrs import Converter, transform_error
 from cattrs.errors import BaseValidationError
 
-from eseconform.cases.model import Case, CaseCatalogue
+from eseback.calls import CALL_BY_METHOD
+from eseback.errors import ROW_BY_NAME
+from eseconform.cases.generated import generated_cases
+from eseconform.cases.model import Case, CaseCatalogue, Expectation
 from eseconform.errors import HarnessError
 from eseconform.requirements import requirements
 from esesim.topology import Topology, load_topology
 
 SCHEMA = 1
+CASE_FILES = ("cases.toml", "breadth.toml", "versions.toml")
 
 
 def parse_cases(text: str, topologies: dict[str, str]) -> CaseCatalogue:
@@ -44,8 +48,23 @@ def _check(case: Case) -> None:
     unknown = [r for r in case.requirements if r not in requirements()]
     if unknown or not case.requirements:
         raise HarnessError(f"cases: {case.id}: requirements: {unknown or 'none are named'}")
-    if not case.jobs or not case.jobs[0].kind.starts_chain:
+    first = case.jobs[0] if case.jobs else None
+    if first is None or not (first.kind.has_databases or first.expect is Expectation.REFUSED):
         raise HarnessError(f"cases: {case.id}: the first job must be a full backup")
+    for job in case.jobs:
+        if (job.expect is Expectation.REFUSED) != (job.answer is not None):
+            raise HarnessError(f"cases: {case.id}: 'answer' belongs to a job that is refused")
+        if job.answer is not None and job.answer not in ROW_BY_NAME:
+            raise HarnessError(f"cases: {case.id}: there is no error {job.answer!r}")
+        if job.databases and (len(job.groups) != 1 or not job.kind.has_databases):
+            raise HarnessError(f"cases: {case.id}: databases are named of one group, with images")
+    for event in case.events:
+        if event.call is not None and event.call not in CALL_BY_METHOD:
+            raise HarnessError(f"cases: {case.id}: {event.text}: {event.call!r} is no call")
+        if event.refused is not None and event.refused not in ROW_BY_NAME:
+            raise HarnessError(f"cases: {case.id}: there is no error {event.refused!r}")
+        if not 0 <= event.job < len(case.jobs):
+            raise HarnessError(f"cases: {case.id}: {event.text}: there is no job {event.job}")
     for fault in case.faults:
         try:
             fault.rule()
@@ -65,7 +84,12 @@ def catalogue() -> CaseCatalogue:
         for entry in folder.iterdir()
         if entry.name.endswith(".toml")
     }
-    return parse_cases((here / "cases.toml").read_text("utf-8"), topologies)
+    written = [parse_cases((here / name).read_text("utf-8"), topologies) for name in CASE_FILES]
+    cases = {case.id: case for part in written for case in part.cases.values()}
+    for case in generated_cases():
+        _check(case)
+        cases[case.id] = case
+    return CaseCatalogue(MappingProxyType(cases), MappingProxyType(topologies))
 
 
 def topology_of(case: Case, cases: CaseCatalogue) -> Topology:

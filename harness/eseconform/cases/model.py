@@ -8,7 +8,7 @@ from enum import StrEnum
 from attrs import evolve, field, frozen
 
 from eseback.errors import ROW_BY_NAME
-from eseconform.task import JobKind
+from eseconform.task import Capability, JobKind
 from esesim.faults import FaultAction, FaultRule, When
 
 
@@ -19,6 +19,9 @@ class Expectation(StrEnum):
     """Nothing stands in the way: a client that reports a failure has failed."""
     ANY = "any"
     """A client may get over it or give up; the data decide whether it is honest."""
+    REFUSED = "refused"
+    """The server must refuse it, so nothing but a failure can be honest. A job in which it does
+    not refuse shows nothing."""
 
 
 @frozen
@@ -26,16 +29,80 @@ class JobSpec:
     """One job of a case.
 
     Attributes:
-        kind: full or incremental; an incremental continues the chain of the sets before it.
+        kind: what is asked for; incremental and differential continue the chain of the sets before.
         groups: names of the storage groups to save; empty for all of the server.
+        databases: display names of the only databases to save; empty for all.
         steps_before: steps of the workload in each group before the job starts.
         expect: what may come of it.
+        answer: for ``refused``: name of the error that the server must have given.
     """
 
     kind: JobKind
     groups: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
     steps_before: int = 0
     expect: Expectation = Expectation.SUCCESS
+    answer: str | None = None
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """What a client must be able to do for it."""
+        kinds = {Capability(self.kind.value)} if self.kind is not JobKind.FULL else set()
+        return frozenset(kinds | ({Capability.PARTIAL} if self.databases else set()))
+
+
+class Deed(StrEnum):
+    """What somebody else does to the server while a client works, or between two of its jobs."""
+
+    MOUNT = "mount"
+    DISMOUNT = "dismount"
+    SETUP = "setup"
+    """A second client tries to back up the group, and leaves at once."""
+    HOLD = "hold"
+    """A second client begins a backup of the group and keeps it until it lets go."""
+    LET_GO = "let_go"
+    """The second client ends the backup that it holds."""
+    STOP = "stop"
+    """The server asks the running backup to stop."""
+    WAIT = "wait"
+    """The call takes its time: an hour passes, and the users work ``steps`` steps."""
+    REMOVE_LOG = "remove_log"
+    """Somebody deletes the oldest closed log of the group."""
+    CRASH = "crash"
+    """The server dies and starts again; what was not on its disks is gone."""
+
+
+@frozen
+class EventSpec:
+    """Something that happens on the server, apart from the client's calls.
+
+    Attributes:
+        do: what happens.
+        group: storage group; None for the first of the server.
+        store: the store that is mounted or dismounted.
+        job: index of the job in which it happens,
+        call: before which call of it; None: before the job begins.
+        nth: before the nth such call, counted from 1.
+        steps: for ``wait``: steps of the users' work.
+        refused: name of the error that the server must answer it with; None when it must succeed.
+    """
+
+    do: Deed
+    group: str | None = None
+    store: str | None = None
+    job: int = 0
+    call: str | None = None
+    nth: int = 1
+    steps: int = 0
+    refused: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The event in words, for reports."""
+        what = self.do.value.replace("_", " ") + (f" {self.store}" if self.store else "")
+        when = f"before {self.call} {self.nth}" if self.call else "before the job"
+        answer = f", refused with {self.refused}" if self.refused else ""
+        return f"{what} {when}{answer}"
 
 
 @frozen
@@ -48,7 +115,8 @@ class FaultSpec:
         job: index of the job in which the rule is armed.
         group: storage group that the call must be about; None for any.
         file: pattern for the last part of the file name, ``*.edb``; None for any.
-        nth: it happens at the nth matching call, counted from 1,
+        nth: it happens at the nth matching call, counted from 1; 0 for the last one, which the
+            harness finds out with a run that nothing disturbs,
         times: and at so many in all; 0 for all after it.
         when: before the call takes effect, or after.
         error: for ``hresult``: name of the error in the table of errors.
@@ -64,8 +132,8 @@ class FaultSpec:
     when: When = When.BEFORE
     error: str | None = None
 
-    def rule(self) -> FaultRule:
-        """The rule as the simulator takes it.
+    def rule(self, last: int = 1) -> FaultRule:
+        """The rule as the simulator takes it; ``last`` is the number of the last match.
 
         Raises:
             ValueError: the rule could never do what it says; KeyError: no such error.
@@ -75,7 +143,7 @@ class FaultSpec:
             call=self.call,
             group=self.group,
             file=self.file,
-            nth=self.nth,
+            nth=self.nth or max(last, 1),
             times=self.times or None,
             when=self.when,
             hresult=None if self.error is None else ROW_BY_NAME[self.error].hresult,
@@ -90,7 +158,8 @@ class FaultSpec:
             "" if self.times == 1 else " and all after it" if not self.times else f" x{self.times}"
         )
         late = ", after its effect" if self.when is When.AFTER else ""
-        return f"{what} at {self.call}{about}, match {self.nth}{many}{late}"
+        which = f"match {self.nth}" if self.nth else "the last match"
+        return f"{what} at {self.call}{about}, {which}{many}{late}"
 
 
 @frozen
@@ -106,6 +175,7 @@ class Case:
         jobs: what the client is asked to do, one after the other, on one server.
         suites: names of the suites that it belongs to.
         faults: what goes wrong.
+        events: what others do to the server meanwhile.
         seconds_max: time limit of one job.
     """
 
@@ -117,7 +187,13 @@ class Case:
     jobs: tuple[JobSpec, ...]
     suites: tuple[str, ...] = ("default",)
     faults: tuple[FaultSpec, ...] = field(default=())
+    events: tuple[EventSpec, ...] = field(default=())
     seconds_max: float = 60.0
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """What a client must be able to do for it, beyond a full backup."""
+        return frozenset(need for job in self.jobs for need in job.needs)
 
     def renamed(self, suffix: str) -> Case:
         """The same case under another id, for one that is run more than once."""

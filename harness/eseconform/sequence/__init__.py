@@ -7,7 +7,7 @@ reports need no transcript.
 """
 
 from eseconform.sequence.facts import fault_marks, group_logs
-from eseconform.sequence.folding import steps_of
+from eseconform.sequence.folding import Drawing, draw, steps_of
 from eseconform.sequence.model import (
     STEPS_MAX,
     GroupLogs,
@@ -21,10 +21,12 @@ from eseconform.sequence.model import (
 
 __all__ = [
     "STEPS_MAX",
+    "Drawing",
     "GroupLogs",
     "Ranges",
     "Step",
     "StepKind",
+    "draw",
     "fault_marks",
     "group_logs",
     "range_text",

@@ -41,9 +41,14 @@ class Draft:
         self.calls += 1
 
     @property
+    def complete(self) -> bool:
+        """Whether nothing of the file is missing, so far as these reads tell."""
+        return self.to_end or self.bytes >= self.size > 0
+
+    @property
     def is_flawless_log(self) -> bool:
         """A log that was opened, read to its end and closed without trouble."""
-        whole = self.kind is StepKind.FILE and self.closed and self.to_end
+        whole = self.kind is StepKind.FILE and self.closed and self.complete
         return whole and bool(self.generations) and not self.remarkable
 
     def words(self) -> str:
@@ -54,7 +59,7 @@ class Draft:
             return f"{len(self.generations)} files, {what}, each to its end"
         if self.kind is StepKind.FILE and not self.reads:
             return f"{size_text(self.size)}, not read" if self.closed else size_text(self.size)
-        end = "to the end" if self.to_end else "not to the end"
+        end = "to the end" if self.complete else "not to the end"
         whole = "" if self.kind is StepKind.READS or self.bytes == self.size else _of(self.size)
         return f"{what}{whole}, {end}"
 

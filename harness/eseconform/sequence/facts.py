@@ -69,29 +69,33 @@ def group_logs(
     """What became of the logs of every group that the job backed up."""
     listed: dict[str, set[int]] = {}
     saved: dict[str, set[int]] = {}
+    missing: dict[tuple[str, int], int] = {}
     for record, file in zip(calls, files_of(calls), strict=True):
         if record.group is None or record.error is not None:
             continue
+        generation = None if file is None else log_generation(file)
         if record.method == "backup_setup":
             listed.setdefault(record.group, set())
             saved.setdefault(record.group, set())
         elif record.method == "backup_get_log_and_patch_files":
             found = (log_generation(name) for name in records.names(record))
-            listed[record.group] |= {g for g in found if g is not None}
-        elif (
-            record.method == "backup_read_file"
-            and file is not None
-            and records.bytes_read(record)[0] == 0
-        ):
-            generation = log_generation(file)
-            saved[record.group] |= set() if generation is None else {generation}
+            listed.setdefault(record.group, set()).update(g for g in found if g is not None)
+        elif generation is None:
+            continue
+        elif record.method == "backup_open_file":
+            missing[record.group, generation] = sum(s["size"] for s in record.result)
+        elif record.method == "backup_read_file":
+            left = missing.get((record.group, generation), 0) - records.bytes_read(record)[0]
+            missing[record.group, generation] = left
+            if left <= 0:
+                saved.setdefault(record.group, set()).add(generation)
     result = {}
     for group, names in listed.items():
         then, now = set(before.get(group, ())), set(after.get(group, ()))
         result[group] = GroupLogs(
             before=ranges(then),
             listed=ranges(names),
-            saved=ranges(saved[group]),
+            saved=ranges(saved.get(group, ())),
             deleted=ranges((then | names) - now),
             after=ranges(now),
         )

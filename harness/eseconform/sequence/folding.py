@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from eseback.constants import BackupType, InstanceEnd
 from eseconform.judge import records
 from eseconform.judge.records import CallError, CallRecord
 from eseconform.sequence.drafts import NAME_CHARACTERS_MAX, Draft, runs_of_logs
-from eseconform.sequence.facts import files_of, log_generation
+from eseconform.sequence.facts import fault_marks, files_of, group_logs, log_generation
 from eseconform.sequence.model import (
     GroupLogs,
     Step,
@@ -20,6 +20,7 @@ from eseconform.sequence.model import (
     ranges,
     size_text,
 )
+from esesim.faults import FaultRule
 
 _READ, _OPEN, _CLOSE = "backup_read_file", "backup_open_file", "backup_close_file"
 _LOG_LIST = "backup_get_log_and_patch_files"
@@ -29,6 +30,35 @@ _KINDS = {
     BackupType.FULL_WITH_ALL_LOGS: "full with all logs",
 }
 _ENDS = {InstanceEnd.ERROR: "error", InstanceEnd.SUCCESS: "success"}
+
+
+@frozen
+class Drawing:
+    """What a report needs to draw one job."""
+
+    steps: tuple[Step, ...]
+    logs: dict[str, GroupLogs]
+
+
+def draw(
+    calls: Sequence[CallRecord],
+    before: Mapping[str, Collection[int]],
+    after: Mapping[str, Collection[int]],
+    *,
+    faults: Iterable[tuple[FaultRule, str]] = (),
+    remarkable: Collection[int] = (),
+) -> Drawing:
+    """A job in short.
+
+    Args:
+        calls: its transcript.
+        before, after: closed log generations on the server's disks, by group.
+        faults: the rules that were armed, each with its text.
+        remarkable: numbers of the calls that a finding is about.
+    """
+    logs = group_logs(calls, before, after)
+    marks = fault_marks(calls, faults)
+    return Drawing(steps_of(calls, remarkable=remarkable, marks=marks, logs=logs), logs)
 
 
 def steps_of(

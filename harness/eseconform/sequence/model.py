@@ -33,7 +33,7 @@ class Step:
     """One row of the drawn sequence.
 
     Attributes:
-        first, last: numbers of the first and last call in it; calls of other groups may lie between.
+        first, last: numbers of its first and last call; calls of other groups may lie between.
         calls: how many calls it stands for.
         call: the call's name without prefix; for whole files the calls that it stands for.
         kind: see :class:`StepKind`.
@@ -65,7 +65,7 @@ class GroupLogs:
     Attributes:
         before: were there when the job began.
         listed: the server listed them for this backup.
-        saved: the client read them to their end.
+        saved: the client read all of them.
         deleted: were there and are no longer.
         after: are there when the job is over.
     """

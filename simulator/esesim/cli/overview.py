@@ -114,7 +114,7 @@ def _of_group(group: GroupSpec, volume: Volume, with_rows: bool) -> GroupOvervie
 
 
 def _of_store(store: StoreSpec, volume: Volume, with_rows: bool) -> StoreOverview:
-    files = tuple((path, to_volume_path(path)) for path in (store.edb, store.stm))
+    files = tuple((path, to_volume_path(path)) for path in store.streams)
     return _describe(store.name, files, volume, with_rows)
 
 

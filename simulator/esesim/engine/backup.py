@@ -17,7 +17,15 @@ from eseback.formats import names
 from eseback.formats.chkfile import Checkpoint
 from eseback.formats.errors import FormatError
 from eseback.formats.fields import NO_BACKUP, BkInfo, LogTime
-from eseback.order import BackupCall, BackupState, backup_cell, setup_call
+from eseback.order import (
+    BACKUP_ORDER,
+    BACKUP_ORDER_2000,
+    BackupCall,
+    BackupCell,
+    BackupState,
+    backup_cell,
+    setup_call,
+)
 
 from ..volume import VolumeError
 from .condition import begin_problem
@@ -27,6 +35,7 @@ from .errors import JetError
 from .log import position_of
 from .logrecord import LogType, mark
 from .patchfile import PatchFile, patch_name
+from .quirk import Quirk
 from .ranges import LogRanges, compute_ranges, first_missing
 
 if TYPE_CHECKING:
@@ -65,6 +74,7 @@ class Backup:
         # doesn't know of such stores, asks. A text says why, None allows it.
         self.truncation_veto: str | None = None
         self._instance = instance
+        self._order = BACKUP_ORDER_2000 if instance.config.any_failure_cancels else BACKUP_ORDER
         self._run: _Run | None = None
         self._file: Copy | None = None
         self._handle = FIRST_HANDLE - 1
@@ -103,7 +113,7 @@ class Backup:
     def end(self, success: bool) -> None:
         """JetEndExternalBackup. Success: headers remember the backup. Raises -520, -800, -801."""
         call = BackupCall.INSTANCE_END_SUCCESS if success else BackupCall.INSTANCE_END_ERROR
-        cell = backup_cell(self.state, call)
+        cell = self._cell(call)
         run = self._run
         if success and cell.ok and run is not None:
             self._update_headers(run)
@@ -149,7 +159,7 @@ class Backup:
                 BackupCall.READ if handle == self._handle else BackupCall.READ_BAD_HANDLE,
                 f"no file is open under handle {handle}",
             )
-        cell = backup_cell(self.state, BackupCall.READ)
+        cell = self._cell(BackupCall.READ)
         if cell.error is not None:
             raise JetError(cell.error, file.path)
         page_size = self._instance.config.page_size
@@ -184,12 +194,14 @@ class Backup:
         return self._names(self._list(BackupCall.TRUNCATE_LIST).deleted)
 
     def truncate(self) -> None:
-        """JetTruncateLog: delete them, oldest first. Raises -520 -521 -801, -1032."""
+        """JetTruncateLog: delete them, oldest first. Raises -520 -521 -616 -801 -1032."""
         self._check(BackupCall.TRUNCATE, "logs can be deleted once they have been listed")
         run = self._running()
         instance = self._instance
         ranges = run.ranges
         assert ranges is not None, "the order table lets nobody truncate before the list"
+        if Quirk.LOG_FILE_NOT_COPIED in instance.config.quirks:
+            self._check_all_copied(run, ranges)
         run.truncated = True
         self._enter(BackupCall.TRUNCATE)
         if self.truncation_veto is not None or not ranges.deleted:
@@ -211,6 +223,15 @@ class Backup:
         finally:
             instance.volume.sync_directory(instance.files.directory)
 
+    def _check_all_copied(self, run: _Run, ranges: LogRanges) -> None:
+        unread = [name for name in ranges.copied if name not in run.read_generations]
+        if unread:
+            self._enter(BackupCall.TRUNCATE_FAILED)
+            self._instance.event(520)
+            raise JetError(
+                JetErr.LOG_FILE_NOT_COPIED, f"{self._names(unread)[0]} was not read to its end"
+            )
+
     def _list(self, call: BackupCall) -> LogRanges:
         self._check(call)
         run = self._running()
@@ -218,10 +239,9 @@ class Backup:
             try:
                 run.ranges = self._prepare_ranges(run)
             except JetError as error:
-                missing = error.err == JetErr.MISSING_FILE_TO_BACKUP
                 self._enter(
                     BackupCall.LOG_LIST_FAILED,
-                    skip=() if missing else (459,),
+                    skip=() if error.file else (459,),
                     file=error.file,
                     error=int(error.err),
                 )
@@ -239,6 +259,11 @@ class Backup:
         now = LogTime.from_unix(instance.clock.now())
         run.inc_mark = BkInfo(position_of(lsn), now, 0, 0)
         instance.log.roll()
+        if not self.is_running:
+            raise JetError(
+                JetErr.CHECKPOINT_DEPTH_TOO_DEEP,
+                f"the backup held back more generations than {instance.config.name} may have",
+            )
         generations = instance.files.closed_generations()
         if not generations:
             raise JetError(JetErr.FILE_NOT_FOUND, f"{instance.config.name} has no closed log")
@@ -249,7 +274,7 @@ class Backup:
             if broken is not None:
                 needed, edb = broken
                 raise JetError(
-                    JetErr.MISSING_FILE_TO_BACKUP,
+                    self._missing_file,
                     f"{edb} was backed up to generation {needed - 1}; the oldest log is {oldest}",
                     file=self._names([needed])[0],
                 )
@@ -266,10 +291,15 @@ class Backup:
         for generation in ranges.copied:
             if not instance.volume.exists(instance.files.closed(generation)):
                 name = self._names([generation])[0]
-                raise JetError(
-                    JetErr.MISSING_FILE_TO_BACKUP, f"{name} is to be backed up but missing", name
-                )
+                raise JetError(self._missing_file, f"{name} is to be backed up but missing", name)
         return ranges
+
+    @property
+    def _missing_file(self) -> JetErr:
+        """-569, or what the version has for it."""
+        error = self._cell(BackupCall.LOG_LIST_FAILED).error
+        assert error is not None, "the cell of a failure"
+        return error
 
     def _names(self, generations: Iterable[int]) -> list[str]:
         config = self._instance.config
@@ -346,24 +376,45 @@ class Backup:
             self._instance.event(222, file=file.path, read=file.position, size=file.size)
 
     def _update_headers(self, run: _Run) -> None:
-        """bkinfo of the databases in this backup; nothing at all without a truncation (2003)."""
+        """bkinfo of the databases in this backup, as far as it says anything (event 219)."""
         ranges = run.ranges
-        if ranges is None or not run.truncated:
+        if ranges is None:
             return
         low, high = ranges.copy_mic, ranges.copy_mac - 1
+        source = run.mark if run.is_full else run.inc_mark
+        changes = self._marks(run, evolve(source, gen_low=low, gen_high=high))
         for dbid, database in self._instance.databases.items():
-            if dbid not in run.in_session:
+            counts = dbid in (run.copied if run.is_full else run.in_session)
+            if not changes or not counts:
                 continue
+            try:
+                database.write_header(**changes)
+            except (OSError, VolumeError):
+                # The backup is complete all the same; the next incremental will miss the mark.
+                self._instance.event(219, error=int(JetErr.DISK_IO))
+
+    def _marks(self, run: _Run, info: BkInfo) -> dict[str, BkInfo]:
+        """What a successful backup changes in the header of a database (ESE source backup.cxx).
+
+        Without a truncation nothing at all, before Exchange 2007.
+        """
+        config = self._instance.config
+        if run.truncated:
             if not run.is_full:
-                database.write_header(
-                    bkinfo_inc_prev=evolve(run.inc_mark, gen_low=low, gen_high=high)
-                )
-            elif dbid in run.copied:
-                database.write_header(
-                    bkinfo_full_prev=evolve(run.mark, gen_low=low, gen_high=high),
-                    bkinfo_inc_prev=NO_BACKUP,
-                    bkinfo_snapshot_cur=NO_BACKUP,
-                )
+                return {"bkinfo_inc_prev": info}
+            changes = {
+                "bkinfo_full_prev": info,
+                "bkinfo_inc_prev": NO_BACKUP,
+                "bkinfo_snapshot_cur": NO_BACKUP,
+            }
+            return changes | ({"bkinfo_diff_prev": NO_BACKUP} if config.copy_marks else {})
+        if config.copy_marks:
+            return {"bkinfo_copy_prev" if run.is_full else "bkinfo_diff_prev": info}
+        # ASSUMED(kb828092-mechanism): the article says in which order of backups the incremental
+        # fails, not why; here the copy wipes out what the incrementals before it had noted.
+        if run.is_full and Quirk.INCREMENTAL_AFTER_COPY in config.quirks:
+            return {"bkinfo_inc_prev": NO_BACKUP}
+        return {}
 
     def _check_full_exists(self) -> None:
         for database in self._instance.databases.values():
@@ -397,6 +448,10 @@ class Backup:
 
     # -- the order table
 
+    def _cell(self, call: BackupCall) -> BackupCell:
+        """What the table of this version says that a call does now."""
+        return backup_cell(self.state, call, self._order)
+
     def _running(self) -> _Run:
         run = self._run
         assert run is not None, "the order table has said that a backup runs"
@@ -404,7 +459,7 @@ class Backup:
 
     def _check(self, call: BackupCall, detail: str = "", file: str = "") -> None:
         """Raise what the table says this call returns now, with all that comes of it."""
-        cell = backup_cell(self.state, call)
+        cell = self._cell(call)
         if cell.error is None:
             return
         self._enter(call, file=file, error=int(cell.error))
@@ -417,7 +472,7 @@ class Backup:
 
     def _enter(self, call: BackupCall, *, skip: tuple[int, ...] = (), **values: object) -> None:
         """The call has happened: events, next state and clean-up of its cell."""
-        cell = backup_cell(self.state, call)
+        cell = self._cell(call)
         for number in cell.events:
             if number not in skip:
                 self._instance.event(number, **values)

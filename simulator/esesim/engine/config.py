@@ -7,6 +7,8 @@ from typing import Final
 
 from attrs import frozen
 
+from .quirk import Quirk
+
 DATABASES_MAX: Final = 6
 """User databases of an instance; slot 0 is the temporary one (ESE source, ATTACHINFO space)."""
 
@@ -36,6 +38,11 @@ class InstanceConfig:
     # Exchange 2000 RTM and SP1: no trailer; pages that took moved rows go to a patch file.
     patch_files: bool = False
     has_streaming: bool = True
+    # Exchange 2000: an error with a file ends the backup in every phase, a missing one is -1811.
+    any_failure_cancels: bool = False
+    # Exchange 2007: the header also remembers copies and differentials.
+    copy_marks: bool = False
+    quirks: frozenset[Quirk] = frozenset()
     computer: str = ""
     initial_pages: int = 256
     cache_pages: int = 8192

@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from eseback.errors import JetErr
@@ -78,7 +79,7 @@ class StreamingFile:
                 runs.append(StreamRun(last.pgno, last.cpg + 1, last.size + len(part)))
             else:
                 runs.append(StreamRun(pgno, 1, len(part)))
-        tx.on_rollback(lambda: self._release(pages))
+        tx.on_rollback(partial(self._release, pages))
         return pack_runs(runs)
 
     def free(self, database: Database, tx: Transaction, runs: bytes) -> None:
@@ -87,7 +88,7 @@ class StreamingFile:
         pages = list(_run_pages(runs))
         for pgno in pages:
             tx.delete(database, self._map, _KEY.pack(pgno))
-        tx.on_commit(lambda: self._release(pages))
+        tx.on_commit(partial(self._release, pages))
 
     def fetch(self, runs: bytes) -> bytes:
         """The bytes of a row's stream. Raises -1018 where a page isn't what the map says."""

@@ -66,7 +66,7 @@ def damage_log(group: StorageGroup, volume: Volume, file_name: str) -> None:
 def has_file(group: StorageGroup, file_name: str) -> bool:
     """Whether a file is a stream of a store of the group or lies in its log directory."""
     key = path_key(file_name)
-    streams = (path for store in group.spec.stores for path in (store.edb, store.stm))
+    streams = (path for store in group.spec.stores for path in store.streams)
     return any(key == path_key(path) for path in streams) or key.rpartition("\\")[0] == path_key(
         group.spec.log_path
     )

@@ -16,11 +16,12 @@ from eseback.constants import DatabaseFlags
 from eseback.errors import JetErr
 from eseback.structures import DatabaseBackupInfo, InstanceBackupInfo
 
+from ..engine.condition import write_problem
 from ..engine.config import InstanceConfig
 from ..engine.errors import JetError
 from ..engine.event import Event
 from ..engine.instance import Instance
-from ..topology import PROFILES, GroupSpec, StoreSpec, Topology
+from ..topology import PROFILES, GroupSpec, StoreSpec, Topology, quirks_of
 from ..volume import Volume
 from ..windows_path import to_volume_path
 from .clock import MILLISECONDS_PER_CALL, MILLISECONDS_PER_STEP, LogicalClock
@@ -84,6 +85,8 @@ class StorageGroup:
         self._workload: GroupWorkload | None = None
         self._stores = {store.name.casefold(): store for store in self.spec.stores}
         self._mounted: set[str] = set()
+        self._disk_full = False
+        self._disk_failed = False
 
     # -- stores
 
@@ -109,11 +112,12 @@ class StorageGroup:
             instance = self._started()
             created = []
             try:
+                self._check_writable(instance)
                 for store in wanted:
                     if self._volume.exists(to_volume_path(store.edb)):
-                        instance.attach(store.edb, store.stm)
+                        instance.attach(store.edb, store.stm or None)
                     else:
-                        instance.create_database(store.edb, store.stm)
+                        instance.create_database(store.edb, store.stm or None)
                         created.append(store.edb)
                     self._mounted.add(store.name)
             finally:
@@ -123,6 +127,12 @@ class StorageGroup:
                     self._resume_work(self.instance)
             for edb in created:
                 self._work().populate(edb)
+
+    def _check_writable(self, instance: Instance) -> None:
+        problem = write_problem(instance)
+        # What runs out later is told to those who write; a mount needs but a few records.
+        if problem is not None and problem.err != JetErr.LOG_SEQUENCE_END:
+            raise problem
 
     def dismount(self, store_name: str) -> None:
         """Dismount a store; with the last one the instance terminates.
@@ -150,6 +160,27 @@ class StorageGroup:
                 self._mounted.clear()
                 self._note_mounts()
             self.backup_owner = None
+
+    def set_log_disk(self, *, full: bool | None = None, failed: bool | None = None) -> None:
+        """What happens to the disk with the logs: it is full, it cannot be written; None: as is."""
+        with self.lock:
+            self._disk_full = self._disk_full if full is None else full
+            self._disk_failed = self._disk_failed if failed is None else failed
+            self._note_disk()
+
+    def _note_disk(self) -> None:
+        if self.instance is not None:
+            self.instance.condition.log_disk_full = self._disk_full
+            self.instance.condition.log_write_failed = self._disk_failed
+
+    def dismount_if_failed(self) -> None:
+        """Dismount everything once the engine has given up (-614). The caller holds the lock.
+
+        The engine has broken off the backup already (event 226).
+        """
+        instance = self.instance
+        if instance is not None and instance.condition.failure is not None:
+            self.stop()
 
     def die(self) -> None:
         """The process died: nothing runs any more, and nothing was written on the way out."""
@@ -204,6 +235,7 @@ class StorageGroup:
                 self._slots.release(self.name)
                 raise
             self.instance = instance
+            self._note_disk()
         return self.instance
 
     def _resume_work(self, instance: Instance) -> None:
@@ -246,7 +278,18 @@ class StorageGroup:
             log_file_size=spec.log_size,
             page_size=profile.page_size,
             revision=profile.database_revision,
+            generation_digits=profile.generation_digits,
+            log_update=profile.log_update,
             circular=spec.circular_logging,
+            logging=spec.logging,
+            generation_first=spec.generation_first,
+            generation_max=spec.generation_max,
+            checkpoint_depth_max=spec.checkpoint_depth_max,
+            patch_files=profile.patch_files,
+            has_streaming=profile.streaming,
+            any_failure_cancels=profile.any_failure_cancels,
+            copy_marks=profile.copy_marks,
+            quirks=quirks_of(self._topology.server),
             resolve=to_volume_path,
         )
 
@@ -267,6 +310,7 @@ class StorageGroup:
             for _ in range(steps):
                 self.clock.milliseconds += MILLISECONDS_PER_STEP
                 work.step()
+            self.dismount_if_failed()
 
     def describe(self) -> InstanceBackupInfo | None:
         """What a client sees of the group; None while it has no running instance."""
@@ -288,7 +332,7 @@ class StorageGroup:
         server = self._topology.server
         return DatabaseBackupInfo(
             display_name=store.name,
-            streams=(store.edb, store.stm),
+            streams=store.streams,
             guid=database_guid(server.seed, server.name, self.name, store.name),
             icon_index=INSTANCE_ICON_KINDS.index(store.icon) if server.icons else 0,
             flags=DatabaseFlags.MOUNTED if store.name in self._mounted else DatabaseFlags.UNMOUNTED,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from eseback.constants import INFORMATION_STORE
 
 from ..engine.event import Event
-from ..topology import PROFILES, Topology
+from ..topology import PROFILES, Topology, quirks_of
 from ..volume import Volume
 from .group import StorageGroup, WorkloadFactory
 from .instances import InstanceSlots
@@ -20,6 +20,8 @@ class InformationStore:
         profile = PROFILES[topology.server.profile]
         self.topology = topology
         self.volume = volume
+        self.quirks = quirks_of(topology.server)
+        self.page_size = profile.page_size
         self.slots = InstanceSlots(profile.instances_max, profile.groups_max)
         self.groups: tuple[StorageGroup, ...] = tuple(
             StorageGroup(position, topology, volume, self.slots, make_workload)

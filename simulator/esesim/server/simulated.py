@@ -65,6 +65,7 @@ class SimulatedServer:
                 self._start(group, stores)
             except JetError as error:
                 raise ServerStartError(f"{group.name} cannot start: {error}") from error
+            group.set_log_disk(full=group.spec.log_disk_full, failed=group.spec.log_write_failed)
 
     @property
     def groups(self) -> tuple[StorageGroup, ...]:
@@ -86,9 +87,9 @@ class SimulatedServer:
 
     # -- clients
 
-    def session(self) -> Session:
-        """A client's connection, with contexts of its own."""
-        session = Session(self._store)
+    def session(self, *, remote: bool = False) -> Session:
+        """A client's connection, with contexts of its own; ``remote``: from another computer."""
+        session = Session(self._store, remote=remote)
         self._sessions.add(session)
         return session
 
@@ -117,6 +118,25 @@ class SimulatedServer:
             self.group(group).dismount(store)
         except JetError as error:
             raise EseBackupError.from_jet(error.err, "dismount", error.detail) from error
+
+    def stop_backup(self, group: str) -> None:
+        """JetStopBackup: the client of a running backup is told at its next call (-801)."""
+        found = self.group(group)
+        with found.lock:
+            if found.instance is not None:
+                found.instance.backup.stop()
+
+    def terminate(self, group: str) -> None:
+        """Dismount all stores of a group, whatever runs: a backup is broken off (event 226)."""
+        self.group(group).stop()
+
+    def set_log_disk_full(self, group: str, full: bool) -> None:
+        """Fill up the disk with the logs of a group, or make room: -529 while it is full."""
+        self.group(group).set_log_disk(full=full)
+
+    def set_log_write_failed(self, group: str, failed: bool) -> None:
+        """Break the disk with the logs of a group, or mend it: -510 while it is broken."""
+        self.group(group).set_log_disk(failed=failed)
 
     def crash(self, seed: int = 0) -> CrashReport:
         """Lose power, start again: what was not synced is lost or torn, as ``seed`` decides.

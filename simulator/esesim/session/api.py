@@ -32,6 +32,7 @@ from eseback.structures import (
 
 from ..engine.backup import Backup
 from ..engine.errors import JetError
+from ..engine.quirk import Quirk
 from ..exchange import InformationStore, node_tree, registered
 from ..exchange.clock import MILLISECONDS_PER_CALL
 from .contexts import BackupContext
@@ -50,11 +51,15 @@ _context_numbers: Final = itertools.count(1)
 class Session(NoRestore):
     """One client's connection to a server. Implements BackupApi.
 
-    Several threads may use it, each with contexts of its own.
+    Several threads may use it, each with contexts of its own. ``remote``: the client runs on
+    another computer, which some versions don't let in.
     """
 
-    def __init__(self, store: InformationStore) -> None:
+    def __init__(self, store: InformationStore, *, remote: bool = False) -> None:
         self._store = store
+        self._remote = remote
+        self._blocked = Quirk.DATA_CONNECTION_BLOCKED in store.quirks
+        self._short = Quirk.SHORT_READS in store.quirks
         self._contexts: dict[int, BackupContext] = {}
         self._file_numbers = itertools.count(1)
         self._buffered = not store.topology.server.strict_reads
@@ -81,6 +86,14 @@ class Session(NoRestore):
     ) -> tuple[int, tuple[InstanceBackupInfo, ...]]:
         """See BackupApi."""
         self._check_server(server, "backup_prepare")
+        if self._remote and Quirk.REMOTE_STREAMING_DISABLED in self._store.quirks:
+            # ASSUMED(remote-streaming-error): the pages say that remote backup is off, not with
+            # which error it is refused, nor by which call.
+            raise EseBackupError.from_name(
+                "ERROR_ACCESS_DENIED",
+                "backup_prepare",
+                "remote streaming backup is not enabled on this server",
+            )
         groups = self._store.groups_of(annotation)
         if groups is None:
             raise EseBackupError.from_name(
@@ -165,7 +178,10 @@ class Session(NoRestore):
             if read is None or handle != held.file_handle:
                 raise refusal(held.state, BackupCall.READ_BAD_HANDLE, "backup_read_file")
             try:
-                return read(writable(buffer))
+                view = writable(buffer)
+                if self._blocked or self._short:
+                    view = self._narrowed(view)
+                return read(view)
             except JetError as error:
                 held.note_failure()
                 raise _translated(error, "backup_read_file") from error
@@ -173,6 +189,19 @@ class Session(NoRestore):
                 raise refusal(
                     held.state, BackupCall.ARGUMENT_ERROR, "backup_read_file", str(error)
                 ) from None
+
+    def _narrowed(self, buffer: memoryview) -> memoryview:
+        """The part of a buffer that a read fills where data moves badly; see the quirks."""
+        if self._blocked:
+            # ASSUMED(data-connection-local): clients on the server itself are hit too; the report
+            # does not set them apart. Nothing was read, and the backup goes on.
+            raise EseBackupError.from_name(
+                "hrErrorFromESECall",
+                "backup_read_file",
+                "the server cannot open its data connection to the client",
+            )
+        least = self._store.page_size
+        return buffer[: max(least, len(buffer) // (2 * least) * least)]
 
     def backup_close_file(self, context: int, handle: int) -> None:
         """See BackupApi."""
@@ -266,12 +295,16 @@ class Session(NoRestore):
         with group.lock:
             if group.backup_owner is not held or group.instance is None:
                 raise refusal(held.state, call, method)
+            # Users at work may bring the instance down; its backup then answers for itself.
+            backup = group.instance.backup
             group.enter_call()
             try:
-                return act(group.instance.backup, held)
+                return act(backup, held)
             except JetError as error:
                 held.note_failure()
                 raise _translated(error, method) from error
+            finally:
+                group.dismount_if_failed()
 
     def _held(self, context: int, method: str) -> BackupContext:
         held = self._contexts.get(context)
@@ -299,8 +332,11 @@ def _leave(held: BackupContext, end: Callable[[Backup], None]) -> None:
     with group.lock:
         try:
             if held.state.running:
+                backup = group.running.backup
                 group.enter_call()
-                end(group.running.backup)
+                # Users at work may have brought the instance down, and the backup with it.
+                if backup.is_running:
+                    end(backup)
         finally:
             held.release()
 

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from .checks import completed
 from .loading import default_topology, load_topology, packaged_names, read_topology_text
-from .profiles import EXCHANGE_2003_RTM, EXCHANGE_2003_SP1, PROFILES, VersionProfile
+from .profiles import (
+    EXCHANGE_2000_RTM,
+    EXCHANGE_2000_SP1,
+    EXCHANGE_2000_SP2,
+    EXCHANGE_2003_RTM,
+    EXCHANGE_2003_SP1,
+    EXCHANGE_2007,
+    EXCHANGE_2007_SP1,
+    PROFILES,
+    VersionProfile,
+)
+from .quirks import QUIRKS, QuirkInfo, quirks_of
 from .specs import (
     GroupSpec,
     ServerSpec,
@@ -20,10 +31,17 @@ from .specs import (
 )
 
 __all__ = [
+    "EXCHANGE_2000_RTM",
+    "EXCHANGE_2000_SP1",
+    "EXCHANGE_2000_SP2",
     "EXCHANGE_2003_RTM",
     "EXCHANGE_2003_SP1",
+    "EXCHANGE_2007",
+    "EXCHANGE_2007_SP1",
     "PROFILES",
+    "QUIRKS",
     "GroupSpec",
+    "QuirkInfo",
     "ServerSpec",
     "ServiceSpec",
     "StoreSpec",
@@ -35,5 +53,6 @@ __all__ = [
     "default_topology",
     "load_topology",
     "packaged_names",
+    "quirks_of",
     "read_topology_text",
 ]

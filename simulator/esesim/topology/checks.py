@@ -17,9 +17,9 @@ from eseback.constants import ANNOTATIONS, INFORMATION_STORE, RegisterFlags
 
 from ..windows_path import WindowsPathError, path_key, to_volume_path
 from .profiles import PROFILES, VersionProfile
+from .quirks import QUIRKS
 from .specs import GroupSpec, StoreSpec, Topology, TopologyError, WorkloadSpec
 
-EXCHANGE_DIRECTORY: Final = "C:\\Program Files\\Exchsrvr"
 STORE_ICONS: Final = ("mailbox", "public")
 REGISTER_FLAGS: Final = tuple(flag.name.lower() for flag in RegisterFlags if flag.name)
 _NETBIOS_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,14}")
@@ -56,26 +56,31 @@ def completed(topology: Topology) -> Topology:
 
 def _complete_group(group: GroupSpec, position: int, profile: VersionProfile) -> GroupSpec:
     # Where the setup of Exchange 2003 puts its groups: the first in mdbdata, the others by name.
-    folder = "mdbdata" if position == 0 else group.name
-    log_path = (group.log_path or f"{EXCHANGE_DIRECTORY}\\{folder}").rstrip("\\")
+    by_name = position > 0 or profile.folder_per_group
+    folder = group.name if by_name else "mdbdata"
+    log_path = (group.log_path or f"{profile.directory}\\{folder}").rstrip("\\")
     return evolve(
         group,
         base=group.base or f"E{position:02X}",
         log_path=log_path,
         system_path=(group.system_path or log_path).rstrip("\\"),
         log_size=group.log_size or profile.log_size,
-        stores=tuple(_complete_store(store, log_path) for store in group.stores),
+        generation_max=group.generation_max or profile.generation_max,
+        checkpoint_depth_max=group.checkpoint_depth_max or profile.checkpoint_depth_max,
+        stores=tuple(_complete_store(store, log_path, profile) for store in group.stores),
     )
 
 
-def _complete_store(store: StoreSpec, directory: str) -> StoreSpec:
+def _complete_store(store: StoreSpec, directory: str, profile: VersionProfile) -> StoreSpec:
     edb = store.edb or f"{directory}\\{store.name}.edb"
     stem = edb[:-4] if edb.lower().endswith(".edb") else edb
-    return evolve(store, edb=edb, stm=store.stm or f"{stem}.stm")
+    stm = store.stm or (f"{stem}.stm" if profile.streaming else "")
+    return evolve(store, edb=edb, stm=stm)
 
 
 def _problems(topology: Topology, profile: VersionProfile) -> Iterator[str]:
     yield from _server_problems(topology)
+    yield from _quirk_problems(topology.server.quirks, profile)
     groups = topology.groups
     if len(groups) > profile.groups_max:
         yield (
@@ -117,6 +122,20 @@ def _server_problems(topology: Topology) -> Iterator[str]:
         yield f"service: storage groups need the service {INFORMATION_STORE!r}; add it"
 
 
+def _quirk_problems(quirks: tuple[str, ...], profile: VersionProfile) -> Iterator[str]:
+    for position, name in enumerate(quirks):
+        key = f"server.quirks[{position}]"
+        info = QUIRKS.get(name)
+        if info is None:
+            yield f"{key}: {name!r} is unknown; choose from {', '.join(QUIRKS)}"
+        elif profile.name not in info.profiles:
+            yield (
+                f"{key}: {name!r} is not known of {profile.title}; "
+                f"it is of {', '.join(info.profiles)}"
+            )
+    yield from _repeated(((f"server.quirks[{n}]", name) for n, name in enumerate(quirks)), str)
+
+
 def _group_problems(key: str, group: GroupSpec, profile: VersionProfile) -> Iterator[str]:
     if _unprintable(group.name):
         yield f"{key}.name: {group.name!r} is no name; use visible characters"
@@ -132,6 +151,7 @@ def _group_problems(key: str, group: GroupSpec, profile: VersionProfile) -> Iter
             f"{key}.store: {len(group.stores)} stores, but a storage group of {profile.title} "
             f"has at most {profile.stores_per_group_max}; move some to another group"
         )
+    yield from _log_problems(key, group, profile)
     yield from _workload_problems(f"{key}.workload", group.workload)
     for position, store in enumerate(group.stores):
         if _unprintable(store.name):
@@ -144,6 +164,26 @@ def _group_problems(key: str, group: GroupSpec, profile: VersionProfile) -> Iter
     yield from _repeated(
         ((f"{key}.store[{n}].name", s.name) for n, s in enumerate(group.stores)), str.casefold
     )
+
+
+def _log_problems(key: str, group: GroupSpec, profile: VersionProfile) -> Iterator[str]:
+    limits = (
+        ("generation_max", group.generation_max, 2, profile.generation_max),
+        ("generation_first", group.generation_first, 1, group.generation_max - 1),
+        ("checkpoint_depth_max", group.checkpoint_depth_max, 1, profile.generation_max),
+    )
+    for name, value, low, high in limits:
+        if not low <= value <= high:
+            yield f"{key}.{name}: {value} is out of range; use {low} to {high}"
+    if group.log_disk_full and group.log_write_failed:
+        yield f"{key}.log_write_failed: a log disk is either full or broken; choose one"
+    if group.circular_logging and not group.logging:
+        yield f"{key}.circular_logging: needs logging; leave out one of the two"
+    for position, store in enumerate(group.stores):
+        if store.stm and not profile.streaming:
+            yield (
+                f"{key}.store[{position}].stm: {profile.title} has no streaming files; leave it out"
+            )
 
 
 def _workload_problems(key: str, workload: WorkloadSpec) -> Iterator[str]:
@@ -171,9 +211,10 @@ def _path_problems(groups: tuple[GroupSpec, ...]) -> Iterator[str]:
             directories += [(f"{key}.system_path", group.system_path)]
         for position, store in enumerate(group.stores):
             files += [(f"{key}.store[{position}].edb", store.edb)]
-            files += [(f"{key}.store[{position}].stm", store.stm)]
+            if store.stm:
+                files += [(f"{key}.store[{position}].stm", store.stm)]
     # A directory must leave room for the names of the logs in it.
-    lengths = [(key, f"{path}\\E00FFFFF.log") for key, path in directories]
+    lengths = [(key, f"{path}\\E00FFFFFFFF.log") for key, path in directories]
     for key, path in files + lengths:
         try:
             to_volume_path(path)

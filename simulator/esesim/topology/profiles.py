@@ -2,7 +2,8 @@
 
 A topology names a profile; the engine and the exchange layer read their parameters and limits here
 and nowhere else. Sources: ESE source daedef.hxx (format revisions, limits), the SDK's backup
-overview (4 storage groups, 16 instances), Exchange 2003 product limits (5 stores a group).
+overview (4 storage groups, 16 instances), the SDK page of GetLogAndPatchFiles (patch files up to
+Exchange 2000 SP1), KB 812962 (checkpoint depth), product limits (5 stores a group).
 """
 
 from __future__ import annotations
@@ -13,12 +14,22 @@ from typing import Final
 
 from attrs import evolve, frozen
 
+from ..engine.quirk import Quirk
+
+_FIVE_DIGITS: Final = 0xFFFFF - 16
+_EIGHT_DIGITS: Final = 0x7FFFFA00 - 0x200
+
 
 @frozen
 class VersionProfile:
-    """One version: formats of its files and limits of its server process.
+    """One version: formats of its files, limits of its server process, habits of its engine.
 
     Sizes are in bytes. ``page_ecc`` tells the checksum of a page: ECC (2003 SP1) or plain XOR.
+    ``patch_files``: no trailer, moved rows are not logged but patched. ``streaming``: databases
+    have a .stm. ``any_failure_cancels``: an error with a file ends the backup in every phase, and
+    a missing one is -1811. ``copy_marks``: headers also remember copies and differentials.
+    ``folder_per_group``: the first group has a folder of its own name too. ``quirks`` belong to the
+    version as it was shipped.
     """
 
     name: str
@@ -31,6 +42,17 @@ class VersionProfile:
     groups_max: int
     stores_per_group_max: int
     instances_max: int
+    log_update: int
+    generation_digits: int
+    generation_max: int
+    checkpoint_depth_max: int
+    directory: str
+    folder_per_group: bool = False
+    streaming: bool = True
+    patch_files: bool = False
+    any_failure_cancels: bool = False
+    copy_marks: bool = False
+    quirks: frozenset[Quirk] = frozenset()
 
 
 EXCHANGE_2003_SP1: Final = VersionProfile(
@@ -44,16 +66,91 @@ EXCHANGE_2003_SP1: Final = VersionProfile(
     groups_max=4,
     stores_per_group_max=5,
     instances_max=16,
+    log_update=8,
+    generation_digits=5,
+    generation_max=_FIVE_DIGITS,
+    checkpoint_depth_max=1008,
+    directory="C:\\Program Files\\Exchsrvr",
 )
 
+# ASSUMED(log-format-updates): which update of log format 7.3704 each version writes is concluded
+# from the dates in daedef.hxx: 4 in Exchange 2000, 5 where patching ended, 7 and 8 in 2003, 10 in
+# 2007.
 EXCHANGE_2003_RTM: Final = evolve(
     EXCHANGE_2003_SP1,
     name="exchange-2003-rtm",
     title="Exchange Server 2003, Enterprise Edition",
     page_ecc=False,
     database_revision=0x9,
+    log_update=7,
+)
+
+# ASSUMED(failure-cancels-2000): "Windows 2000: any failure cancels the backup" and -1811 for a
+# missing file are the words of the engine's documentation; Exchange 2000, which brings an engine of
+# its own, is taken to do the same in all of its service packs.
+EXCHANGE_2000_SP2: Final = evolve(
+    EXCHANGE_2003_RTM,
+    name="exchange-2000-sp2",
+    title="Exchange 2000 Server SP2, Enterprise Edition",
+    log_update=5,
+    checkpoint_depth_max=256,
+    any_failure_cancels=True,
+)
+
+EXCHANGE_2000_SP1: Final = evolve(
+    EXCHANGE_2000_SP2,
+    name="exchange-2000-sp1",
+    title="Exchange 2000 Server SP1, Enterprise Edition",
+    log_update=4,
+    patch_files=True,
+)
+
+EXCHANGE_2000_RTM: Final = evolve(
+    EXCHANGE_2000_SP1,
+    name="exchange-2000-rtm",
+    title="Exchange 2000 Server, Enterprise Edition",
+)
+
+# ASSUMED(instances-2007): the pages of 2007 repeat "16 instances, 4 storage groups" of 2003, which
+# fifty groups do not fit in; twelve instances beside the groups are kept for restores, as before.
+EXCHANGE_2007: Final = evolve(
+    EXCHANGE_2003_SP1,
+    name="exchange-2007",
+    title="Exchange Server 2007, Enterprise Edition",
+    page_size=8192,
+    database_revision=0xC,
+    log_size=1024 * 1024,
+    log_size_min=64 * 1024,
+    groups_max=50,
+    instances_max=62,
+    log_update=10,
+    generation_digits=8,
+    generation_max=_EIGHT_DIGITS,
+    directory="C:\\Program Files\\Microsoft\\Exchange Server\\Mailbox",
+    folder_per_group=True,
+    streaming=False,
+    copy_marks=True,
+)
+
+EXCHANGE_2007_SP1: Final = evolve(
+    EXCHANGE_2007,
+    name="exchange-2007-sp1",
+    title="Exchange Server 2007 SP1, Enterprise Edition",
+    quirks=frozenset({Quirk.REMOTE_STREAMING_DISABLED}),
 )
 
 PROFILES: Final[Mapping[str, VersionProfile]] = MappingProxyType(
-    {profile.name: profile for profile in (EXCHANGE_2003_SP1, EXCHANGE_2003_RTM)}
+    {
+        profile.name: profile
+        for profile in (
+            EXCHANGE_2000_RTM,
+            EXCHANGE_2000_SP1,
+            EXCHANGE_2000_SP2,
+            EXCHANGE_2003_RTM,
+            EXCHANGE_2003_SP1,
+            EXCHANGE_2007,
+            EXCHANGE_2007_SP1,
+        )
+    }
 )
+"""Every version, oldest first, by name."""

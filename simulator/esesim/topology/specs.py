@@ -42,7 +42,10 @@ class WorkloadSpec:
 
 @frozen
 class StoreSpec:
-    """A store: its display name and its files, as Windows paths (``stm`` beside ``edb``)."""
+    """A store: its display name and its files, as Windows paths (``stm`` beside ``edb``).
+
+    Exchange 2007 has no streaming files: there ``stm`` stays empty.
+    """
 
     name: str
     edb: str = ""
@@ -50,6 +53,11 @@ class StoreSpec:
     mounted: bool = True
     overwritable: bool = False
     icon: str = "mailbox"
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Its files, in the order of a backup."""
+        return (self.edb, self.stm) if self.stm else (self.edb,)
 
 
 @frozen
@@ -59,6 +67,11 @@ class GroupSpec:
     ``base`` is the base name of the logs (``E00``); ``log_path`` and ``system_path`` (checkpoint)
     are Windows directories; ``log_size`` is the size of a log file in bytes. Logs are deleted while
     a store of the group is dismounted only with ``truncate_with_dismounted``.
+
+    What can go wrong with a log stream: it begins at ``generation_first`` and is used up at
+    ``generation_max``; a backup that holds back more than ``checkpoint_depth_max`` generations is
+    given up (both 0: as the version has it); ``log_disk_full`` and ``log_write_failed`` hold from
+    the start on, once the stores are mounted. Without ``logging`` there are no backups.
     """
 
     name: str
@@ -68,6 +81,12 @@ class GroupSpec:
     system_path: str = ""
     log_size: int = field(default=0, metadata=SIZE)
     circular_logging: bool = False
+    logging: bool = True
+    generation_first: int = 1
+    generation_max: int = 0
+    checkpoint_depth_max: int = 0
+    log_disk_full: bool = False
+    log_write_failed: bool = False
     truncate_with_dismounted: bool = False
     workload: WorkloadSpec = WorkloadSpec()
 
@@ -90,7 +109,9 @@ class ServerSpec:
 
     ``neighbours`` are further Exchange computers of the domain: they stand in the node tree, and
     cannot be reached. ``seed`` fixes everything random. ``strict_reads`` passes the engine's own
-    rules for reads on to the client (-1003 for what is not a multiple of the page).
+    rules for reads on to the client (-1003 for what is not a multiple of the page). ``quirks``
+    names known misbehaviour to show (:data:`esesim.topology.QUIRKS`); ``remote_streaming`` is the
+    registry value that lets clients of other computers in where a version shuts them out.
     """
 
     name: str = "EXCHSRV1"
@@ -100,6 +121,8 @@ class ServerSpec:
     neighbours: tuple[str, ...] = ()
     icons: bool = True
     strict_reads: bool = False
+    quirks: tuple[str, ...] = ()
+    remote_streaming: bool = False
 
 
 @frozen
