@@ -19,6 +19,7 @@ from attrs import frozen
 
 from eseback import orderdocs
 from tools.assumptions import MarkError, assumptions_page, collect_assumptions
+from tools.client_faults import faults_page
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -47,6 +48,11 @@ PAGES: Final[Mapping[str, Page]] = {
         "What each call does in each state",
         "the order tables of eseback.order and eseback.restoreorder",
         orderdocs.call_matrix,
+    ),
+    "client-faults.md": Page(
+        "What the client does about each fault",
+        "tools/client_faults.py, which tests/esebcli/test_faults.py asserts cell by cell",
+        faults_page,
     ),
     "state-diagram.md": Page(
         "How calls lead from state to state",

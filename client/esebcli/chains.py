@@ -330,7 +330,7 @@ def _needed(following: ChainSet) -> str:
     if following.predecessor is not None:
         return f"set {following.predecessor}, which it continues, was not given"
     if following.kind is Kind.DIFFERENTIAL:
-        return "an incremental made between, which a differential needs, was not given"
+        return "the incremental or full made between, which a differential needs, was not given"
     return "the backup before it was not given"
 
 

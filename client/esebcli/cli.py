@@ -1,4 +1,4 @@
-"""The command line: ``esebcli backup | verify | show``.
+"""The command line: ``esebcli nodes | backup | verify | show``.
 
 Exit codes: 0 done; 1 the backup failed, or a set is damaged, incomplete or can't be read; 2 the
 command can't be carried out as it was given. Errors are one line on standard error. Only click is
@@ -8,6 +8,8 @@ imported at the start; each command imports what it needs.
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +27,10 @@ _SETS = click.Path(path_type=Path)
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The console script: run a command and exit. What is wrong with the command is one line."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names from a server may hold what the terminal's encoding has no form for.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main(arguments, prog_name="esebcli", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -59,19 +65,55 @@ def cli() -> None:
     """Back up databases over the ESE streaming backup API, and check the backups."""
 
 
+_SERVER = click.option(
+    "--server", "address", required=True, help="SCHEME:ADDRESS, e.g. inproc:demo.toml."
+)
+
+
 @cli.command()
-@click.option("--server", "address", required=True, help="SCHEME:ADDRESS, e.g. inproc:demo.toml.")
+@_SERVER
+@click.option("--computer", help="Only this computer. Default: all that the server knows.")
+@click.option("--json", "as_json", is_flag=True, help="The tree as JSON.")
+def nodes(address: str, computer: str | None, as_json: bool) -> None:
+    """Show what can be backed up: computers, services, storage groups, databases."""
+    from esebcli.nodes import survey
+    from esebcli.nodetree import print_survey, survey_plain
+    from esebcli.transports import open_transport
+
+    with _errors_in_one_line(), contextlib.closing(open_transport(address)) as transport:
+        found = survey(transport.session(), computer)
+    if as_json:
+        _echo_json(survey_plain(found))
+    else:
+        print_survey(found)
+    if found.problems:
+        for problem in found.problems:
+            _complain(problem)
+        sys.exit(EXIT_FAILED)
+
+
+@cli.command()
+@_SERVER
 @click.option(
     "--kind",
-    type=click.Choice(["full", "copy", "incremental", "differential"]),
+    type=click.Choice(["full", "copy", "incremental", "differential", "full-with-all-logs"]),
     required=True,
-    help="full and incremental let the server delete saved logs, copy and differential don't.",
+    help="full and incremental let the server delete saved logs, copy and differential don't. "
+    "full-with-all-logs is a full that also saves the older logs still on the server; no "
+    "documentation says what it does, this is inferred from its name.",
 )
 @click.option(
     "--group",
     "groups",
     multiple=True,
     help="Storage group; may be given more than once. Default: all that run.",
+)
+@click.option(
+    "--database",
+    "databases",
+    multiple=True,
+    help="Save only this database of the one --group (a partial backup): its display name or "
+    "GUID; may be given more than once.",
 )
 @click.option("--out", type=_SETS, required=True, help="Folder of the new set: new or empty.")
 @click.option(
@@ -93,6 +135,7 @@ def backup(
     address: str,
     kind: str,
     groups: tuple[str, ...],
+    databases: tuple[str, ...],
     out: Path,
     previous: Path | None,
     computer: str | None,
@@ -106,6 +149,7 @@ def backup(
     from eseback.constants import INFORMATION_STORE
     from esebcli.contents import Depth
     from esebcli.discovery import find_computer, find_groups
+    from esebcli.errors import UserError
     from esebcli.job import BackupJob, BackupRequest
     from esebcli.manifest import Kind
     from esebcli.progress import ProgressBars, ignore_progress
@@ -115,6 +159,8 @@ def backup(
 
     with _errors_in_one_line(), contextlib.ExitStack() as stack:
         refuse_unless_new(out)
+        if databases and len(groups) != 1:
+            raise UserError("--database needs the storage group that it is of: one --group")
         transport = stack.enter_context(contextlib.closing(open_transport(address)))
         service = annotation or INFORMATION_STORE
         session = transport.session()
@@ -128,6 +174,7 @@ def backup(
             annotation=service,
             parallel=parallel,
             depth=Depth(check),
+            databases=databases,
         )
         silent = quiet or as_json
         on_progress = ignore_progress if silent else stack.enter_context(ProgressBars())
@@ -203,7 +250,8 @@ def _different(folders: Iterable[Path]) -> list[Path]:
     from esebcli.errors import UserError
 
     given = list(folders)
-    if len({folder.resolve() for folder in given}) != len(given):
+    # Not Path.resolve, which fails on a link that leads to itself; verifying says more.
+    if len({os.path.realpath(folder) for folder in given}) != len(given):
         raise UserError("a set is named twice")
     return given
 

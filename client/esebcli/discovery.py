@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from eseback.api import BackupApi
-from eseback.constants import NodeType, RegisterFlags
+from eseback.constants import RegisterFlags
 from eseback.errors import ConnectionLost, EseBackupError
-from eseback.structures import BackupNode
 from esebcli.context import Context
 from esebcli.errors import JobError, UserError
+from esebcli.nodes import computers_in
 
 
 def find_computer(api: BackupApi, annotation: str) -> str:
@@ -22,7 +20,7 @@ def find_computer(api: BackupApi, annotation: str) -> str:
         ConnectionLost, EseBackupError: the tree can't be had.
         UserError: there are several such computers, or none.
     """
-    computers = list(dict.fromkeys(_computers(api.get_nodes(None))))
+    computers = list(dict.fromkeys(computers_in(api.get_nodes(None))))
     answering = [name for name in computers if _offers(api, name, annotation)]
     if len(answering) == 1:
         return answering[0]
@@ -46,13 +44,6 @@ def find_groups(api: BackupApi, server: str, annotation: str) -> tuple[str, ...]
     if not context.instances:
         raise JobError(f"no storage group of {annotation} runs on {server}")
     return tuple(instance.instance_name for instance in context.instances)
-
-
-def _computers(node: BackupNode) -> Iterator[str]:
-    if NodeType.MACHINE in node.flags:
-        yield node.name
-    for child in node.children:
-        yield from _computers(child)
 
 
 def _offers(api: BackupApi, computer: str, annotation: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 import eseconform
+from eseconform.cli_reports import expect, report
 from eseconform.errors import HarnessError, SutUnusable, UsageError
 
 # Heavy modules are imported where they are used: `eseconform --version` must stay quick.
@@ -55,6 +56,13 @@ def cli() -> None:
     help="How many cases to run at once, each in a process.",
 )
 @click.option("--keep-sets", is_flag=True, help="Leave the saved bytes in the directory.")
+@click.option(
+    "--expect",
+    "expected",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Failures that are known; a line that no longer holds breaks the run.",
+)
 def check(
     sut: str,
     suite: str,
@@ -64,6 +72,7 @@ def check(
     as_json: bool,
     jobs: int,
     keep_sets: bool,
+    expected: Path | None,
 ) -> None:
     """Judge a client.
 
@@ -72,8 +81,13 @@ def check(
     of eseback.api.BackupApi) and returns a claim about it; see eseconform.task.
     """
     from eseconform.cases import catalogue
+    from eseconform.dates import today
     from eseconform.events import EventStream
+    from eseconform.expectations import applied, read_expectations
+    from eseconform.report.html import write_html
     from eseconform.report.junit import write_junit
+    from eseconform.report.markdown import write_markdown
+    from eseconform.report.matrix import Source
     from eseconform.report.table import console_for, print_report, progress
     from eseconform.results import to_json, write_results
     from eseconform.runner import Settings
@@ -82,18 +96,28 @@ def check(
 
     plan = make_plan(catalogue(), suite, patterns)
     client = load_sut(sut)
+    expectations = read_expectations(expected) if expected is not None else ()
     folder = _writable(out)
     with progress() as listener, EventStream(folder / "events.ndjson", (listener,)) as events:
         settings = Settings(client, catalogue(), seed, folder, events, keep_sets)
         run = run_plan(plan, settings, jobs)
+    if expected is not None:
+        run = applied(expectations, run, today=today(), known=catalogue().cases)
     write_results(run, folder)
     write_junit(run, folder)
+    write_markdown([Source(run)], folder)
+    write_html([Source(run)], folder)
     if as_json:
         click.echo(to_json(run), nl=False)
     else:
         console = console_for()
         print_report(run, console)
-        console.print(f"results, transcripts and junit.xml are in {folder}", soft_wrap=True)
+        for line in run.broken_expectations:
+            console.print(f"{expected}, {line}", markup=False, soft_wrap=True)
+        page = folder / "index.html"
+        console.print(
+            f"{page} shows it all; results.json and junit.xml are beside it", soft_wrap=True
+        )
     sys.exit(int(run.exit_code))
 
 
@@ -142,6 +166,10 @@ def selftest(demo: bool, seed: int, processes: int | None, out: Path | None) -> 
     sys.exit(
         int(run_selftest(console_for(), demo=demo, seed=seed, processes=processes, out=folder))
     )
+
+
+cli.add_command(report)
+cli.add_command(expect)
 
 
 def _writable(folder: Path) -> Path:

@@ -17,7 +17,7 @@ from attrs import define
 from eseback.api import BackupApi
 from eseback.constants import INFORMATION_STORE, BackupType
 from eseback.errors import ConnectionLost, EseBackupError
-from eseconform.cases.model import Deed, EventSpec
+from eseconform.cases.model import Deed, EventSpec, names_error
 from eseconform.errors import HarnessError
 from esesim.layer import ApiLayer
 
@@ -74,7 +74,7 @@ class Incidents:
         try:
             self._do(event)
         except EseBackupError as error:
-            if error.name != event.refused:
+            if not names_error(event.refused or "", error.name, error.jet):
                 raise HarnessError(f"{event.text}: the server answers {error}") from error
         else:
             if event.refused is not None:

@@ -15,7 +15,7 @@ from eseback.errors import Grade
 from eseconform.errors import HarnessError, UsageError
 
 _AXES = ("protocol", "data", "teardown", "honesty")
-_PHASES = ("prepare", "setup", "databases", "logs", "truncation", "end")
+_PHASES = ("discovery", "prepare", "setup", "databases", "logs", "truncation", "end")
 _STRONG = (Grade.DOCUMENTED, Grade.SOURCE)
 
 

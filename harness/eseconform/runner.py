@@ -6,16 +6,19 @@ import shutil
 import time
 import traceback
 from pathlib import Path
+from typing import cast
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from eseback.constants import INFORMATION_STORE
 from eseconform.cases import Case, CaseCatalogue, Expectation, FaultSpec, JobSpec, topology_of
+from eseconform.cases.model import names_error
 from eseconform.errors import HarnessError
 from eseconform.events import EventStream
+from eseconform.incidents import Incidents
 from eseconform.judge.chains import JobRecord
 from eseconform.judge.data import DataResult, GroupFacts, judge_data
-from eseconform.judge.honesty import judge_honesty
+from eseconform.judge.honesty import judge_honesty, judge_probe
 from eseconform.judge.protocol import Conversation, follow, judge_protocol
 from eseconform.judge.teardown import judge_teardown
 from eseconform.requirements import requirements
@@ -23,9 +26,11 @@ from eseconform.results import CaseResult, FaultResult, JobResult
 from eseconform.sequence import Drawing, draw
 from eseconform.stage import Connection, Stage
 from eseconform.sut import JobAnswer, Sut, run_job
-from eseconform.task import Task
-from eseconform.verdicts import Axis, Finding, Verdict, sum_up, worst
-from esesim.faults import FaultPlan
+from eseconform.task import Capability, JobKind, Task
+from eseconform.undisturbed import last_match
+from eseconform.verdicts import Axis, AxisResult, Finding, Verdict, sum_up, worst
+from esesim.faults import FaultPlan, FaultRule
+from esesim.transcript import CallRecord
 
 REFERENCE_ANNOTATION = INFORMATION_STORE
 _TRACE_LINES = 25
@@ -55,6 +60,9 @@ class Settings:
 def run_case(case: Case, settings: Settings) -> CaseResult:
     """Run a case and judge it; an error of ours becomes the verdict ERROR."""
     started = time.monotonic()
+    missing = sorted(case.needs - settings.sut.capabilities)
+    if missing:
+        return _not_applicable(case, settings, missing)
     run = _CaseRun(case, settings)
     settings.events.emit("case_started", case=case.id, title=case.title)
     try:
@@ -83,6 +91,21 @@ def run_case(case: Case, settings: Settings) -> CaseResult:
     return result
 
 
+def _not_applicable(case: Case, settings: Settings, missing: list[Capability]) -> CaseResult:
+    """The result of a case that asks for what the client does not declare."""
+    verdict = Verdict.NOT_APPLICABLE
+    settings.events.emit("case_skipped", case=case.id, verdict=verdict.value, needs=missing)
+    return CaseResult(
+        id=case.id,
+        title=case.title,
+        family=case.family,
+        verdict=verdict,
+        axes=tuple(AxisResult(axis, verdict) for axis in Axis),
+        requirements=case.requirements,
+        note=f"needs {', '.join(missing)}, which the client does not declare",
+    )
+
+
 @define
 class _CaseRun:
     case: Case
@@ -90,11 +113,13 @@ class _CaseRun:
     jobs: list[JobResult] = field(factory=list)
     findings: list[Finding] = field(factory=list)
     plans: dict[int, FaultPlan] = field(factory=dict)
+    incidents: dict[int, Incidents] = field(factory=dict)
     chain: list[JobRecord] = field(factory=list)
     older: list[JobRecord] = field(factory=list)
     sets: list[Path] = field(factory=list)
     error: str = ""
     left_out: str = ""
+    unseen: list[str] = field(factory=list)
     profile: str = ""
 
     @property
@@ -106,16 +131,19 @@ class _CaseRun:
 
     def jobs_on(self, stage: Stage) -> None:
         """Run the jobs; a crash of the client ends the case."""
-        facts = stage.facts()
         for index, spec in enumerate(self.case.jobs):
             if spec.kind.starts_chain:
                 self.older += self.chain
                 self.chain, self.sets = [], []
-            elif not self._chain_holds():
+            elif not (spec.kind.has_databases or self._chain_holds()):
                 self.left_out = f"job {index + 1} was left out: its chain has no complete set"
                 continue
             stage.work(spec.steps_before)
-            if self._job(stage, facts, index, spec):
+            self.incidents[index] = Incidents(
+                stage, [event for event in self.case.events if event.job == index]
+            )
+            self.incidents[index].before_job()
+            if self._job(stage, index, spec):
                 break
 
     def clean_up(self) -> None:
@@ -127,42 +155,86 @@ class _CaseRun:
     def _chain_holds(self) -> bool:
         return all(record.talk.claims_success for record in self.chain)
 
-    def _job(self, stage: Stage, facts: dict[str, GroupFacts], index: int, spec: JobSpec) -> bool:
+    def _job(self, stage: Stage, index: int, spec: JobSpec) -> bool:
         """One job; returns whether the client crashed."""
         task = self._task(stage, index, spec)
-        connection = Connection.open(stage, self._plan_of(index), self._transcript(index))
+        facts = stage.facts()
+        connection = Connection.open(
+            stage, self._plan_of(index), self._transcript(index), self.incidents[index]
+        )
         before = stage.closed_logs()
         try:
-            answer = run_job(self.settings.sut, connection.gate, task, self.case.seconds_max)
+            asked = evolve(task, kind=cast("JobKind", spec.asked)) if spec.asked else task
+            answer = run_job(self.settings.sut, connection.gate, asked, self.case.seconds_max)
             left = connection.leftovers(stage)
             records = connection.records()
         finally:
             connection.close()
         if answer.broken is not None:
             raise HarnessError(f"a call raised {answer.broken!r}") from answer.broken
-        talk = Conversation(task, answer.claim, follow(records), index)
+        talk = Conversation(task, answer.claim, follow(records, spec.databases), index)
         after = stage.closed_logs()
-        deleted = {group: before[group] - logs for group, logs in after.items()}
-        succeeds = spec.expect is Expectation.SUCCESS
-        self.chain.append(JobRecord(talk, deleted, must_succeed=succeeds))
-        self.sets.append(task.set_folder)
+        deleted = {
+            group: before[group] - logs - stage.removed.get(group, set())
+            for group, logs in after.items()
+        }
+        record = JobRecord(talk, deleted, must_succeed=spec.expect is Expectation.SUCCESS)
         error = next((b.error for b in talk.follower.backups if b.error is not None), None)
         note = f"after {error[1].name} at call {error[0]}" if error else ""
         self.findings += judge_protocol(talk)
         self.findings += judge_teardown(left, index, note)
         self.findings += _crash(answer, index)
-        data = judge_data(self.chain, facts, self.older)
-        self.findings += data.findings
-        self.findings += judge_honesty(talk, data.truth)
+        if spec.asked is not None:
+            data = DataResult([], {})
+            self.findings += judge_probe(talk, spec.asked)
+        else:
+            data = self._judge_set(record, facts)
+        self._note_answer(spec, records, index)
         drawing = draw(
             records,
             before,
             after,
-            faults=[(fault.rule(), fault.text) for fault in self._faults_of(index)],
+            faults=[
+                (count.rule, fault.text)
+                for count, fault in zip(
+                    self.plans[index].counts, self._faults_of(index), strict=True
+                )
+            ],
             remarkable={f.call for f in self.findings if f.job == index and f.call is not None},
         )
         self._note_job(talk, answer, len(records), data, drawing)
         return answer.claim is None
+
+    def _judge_set(self, record: JobRecord, facts: dict[str, GroupFacts]) -> DataResult:
+        """Judge what was saved, by itself or with the chain that it continues."""
+        kind = record.talk.task.kind
+        chain = [record] if kind.has_databases else [*self.chain, record]
+        older = [*self.older, *self.chain] if kind.has_databases else self.older
+        data = judge_data(chain, facts, older)
+        self.findings += data.findings
+        self.findings += judge_honesty(record.talk, data.truth)
+        if self._joins(record):
+            self.chain.append(record)
+            self.sets.append(record.talk.task.set_folder)
+        else:
+            self.older.append(record)
+        return data
+
+    def _joins(self, record: JobRecord) -> bool:
+        """Whether later jobs build on it: not on a failure that left the server as it was."""
+        harmless = not record.talk.claims_success and not any(
+            backup.truncated_at for backup in record.talk.follower.backups
+        )
+        kind = record.talk.task.kind
+        return kind.joins_chain and (kind.starts_chain or not harmless)
+
+    def _note_answer(self, spec: JobSpec, records: list[CallRecord], index: int) -> None:
+        """A job that the server should have refused, and did not, has shown nothing."""
+        if spec.answer is None:
+            return
+        errors = [record.error for record in records if record.error is not None]
+        if not any(names_error(spec.answer, error.name, error.jet) for error in errors):
+            self.unseen.append(f"job {index + 1}: the server never answered {spec.answer}")
 
     def _task(self, stage: Stage, index: int, spec: JobSpec) -> Task:
         folder = self.folder / f"set-{index + 1}-{spec.kind.value}"
@@ -174,7 +246,8 @@ class _CaseRun:
             annotation=REFERENCE_ANNOTATION,
             groups=spec.groups or stage.groups,
             set_folder=folder,
-            earlier_sets=tuple(self.sets),
+            earlier_sets=() if spec.kind.has_databases else tuple(self.sets),
+            databases=spec.databases,
         )
 
     def _faults_of(self, job: int) -> list[FaultSpec]:
@@ -182,8 +255,15 @@ class _CaseRun:
 
     def _plan_of(self, job: int) -> FaultPlan:
         """The faults of one job; the plan keeps the counts."""
-        self.plans[job] = FaultPlan(fault.rule() for fault in self._faults_of(job))
+        self.plans[job] = FaultPlan(self._rule(fault) for fault in self._faults_of(job))
         return self.plans[job]
+
+    def _rule(self, fault: FaultSpec) -> FaultRule:
+        if fault.nth:
+            return fault.rule()
+        settings = self.settings
+        last = last_match(fault, self.case, settings.cases, settings.sut, settings.seed)
+        return fault.rule(last)
 
     def _fault_results(self) -> list[FaultResult]:
         results = []
@@ -193,6 +273,15 @@ class _CaseRun:
             counts = [(c.matched, c.fired) for c in plan.counts] if plan else [(0, 0)] * len(faults)
             for fault, (matched, fired) in zip(faults, counts, strict=True):
                 results.append(FaultResult(fault.text, matched, fired))
+        for index in range(len(self.case.jobs)):
+            known = self.incidents.get(index)
+            for event in (event for event in self.case.events if event.job == index):
+                count = next((c for c in known.counts if c.event is event), None) if known else None
+                results.append(
+                    FaultResult(event.text, count.matched, count.fired)
+                    if count is not None
+                    else FaultResult(event.text, 0, 0)
+                )
         return results
 
     def _transcript(self, index: int) -> Path:
@@ -241,9 +330,9 @@ class _CaseRun:
         if self.error:
             verdicts.append(Verdict.ERROR)
             notes.append(self.error)
-        elif unfired:
+        elif unfired or self.unseen:
             verdicts.append(Verdict.INCONCLUSIVE)
-            notes += [f"never fired: {text}" for text in unfired]
+            notes += [f"never fired: {text}" for text in unfired] + self.unseen
         return CaseResult(
             id=self.case.id,
             title=self.case.title,

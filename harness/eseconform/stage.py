@@ -92,7 +92,7 @@ class Stage:
         if len(closed) < 3:
             raise HarnessError(f"{group} has {len(closed)} closed logs: none is in the middle")
         middle = closed[len(closed) // 2]
-        self.server.volume.delete(instance.files.path(middle))
+        self.server.volume.delete(instance.files.closed(middle))
         self.removed.setdefault(group, set()).add(middle)
 
     def facts(self) -> dict[str, GroupFacts]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from eseback.formats.checksum import seal_page
 from eseback.formats.dbheader import DatabaseHeader, DbAttribute, DbFlag, DbState
@@ -33,19 +33,21 @@ class LogStream:
 
     signature: Signature
     base: str = "E00"
+    digits: int = 5
+    started: int = 0  # seconds after the beginning of the tests' time
 
     @classmethod
-    def numbered(cls, number: int, base: str = "E00") -> LogStream:
+    def numbered(cls, number: int, base: str = "E00", digits: int = 5) -> LogStream:
         """A stream with a signature of its own for each number."""
-        return cls(Signature(0x1000 + number, moment(number)), base)
+        return cls(Signature(0x1000 + number, moment(number)), base, digits)
 
     def created(self, generation: int) -> LogTime:
         """When a log was made; all zero before the first one."""
-        return moment(60 * generation) if generation > 0 else LogTime()
+        return moment(self.started + 60 * generation) if generation > 0 else LogTime()
 
     def name(self, generation: int) -> str:
         """File name of a closed log."""
-        return log_name(self.base, generation)
+        return log_name(self.base, generation, self.digits)
 
     def log(self, generation: int, *, records: int = 3, previous: LogTime | None = None) -> bytes:
         """A closed log. ``previous``: a wrong creation time of the log before it."""
@@ -75,6 +77,7 @@ class Image:
     has_streaming: bool = True
     page_size: int = PAGE_SIZE
     ecc: bool = True
+    has_trailer: bool = True
 
     @property
     def sign_db(self) -> Signature:
@@ -129,7 +132,14 @@ class Image:
         """The whole saved .edb."""
         header = self.header().pack()
         pages = [self.page(pgno) for pgno in range(1, self.pages + 1)]
-        return b"".join((header, header, *pages, self.trailer().pack(self.page_size)))
+        trailer = self.trailer().pack(self.page_size) if self.has_trailer else b""
+        return b"".join((header, header, *pages, trailer))
+
+    def pat(self, *pgnos: int) -> bytes:
+        """A patch file with images of pages, in the format of Exchange 2000."""
+        old = evolve(self, ecc=False)
+        pages = [old.page(pgno) for pgno in pgnos]
+        return b"".join((self.trailer().pack(self.page_size), *pages))
 
     def stm(self) -> bytes:
         """The whole saved .stm: raw pages behind the header."""

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from eseback.formats.fields import Signature
 from eseback.formats.logheader import LogHeader
-from esebcli.consistency import chain_problem, check_group
+from esebcli.consistency import backup_ends, chain_problem, check_group
 from esebcli.contents import Depth, FileFacts, check_for
 from esebcli.loglists import kind_of_listed, parse_listed_log
 from esebcli.manifest import FileKind, Kind
@@ -141,3 +141,56 @@ def test_kinds_of_listed_files(name: str, parsed: tuple[str, int] | None, kind: 
 )
 def test_sizes(size: int, text: str) -> None:
     assert size_text(size) == text
+
+
+# --- Exchange 2000 RTM and SP1
+
+
+OLD = Image(STREAM, 4, 6, has_streaming=False, ecc=False, has_trailer=False)
+LOGS = [log(4), log(5), log(6)]
+
+
+def patch_facts(image: Image) -> FileFacts:
+    return facts("priv1.pat", image.pat(2))
+
+
+def test_a_patch_file_takes_the_place_of_the_trailer() -> None:
+    assert problems(Kind.FULL, [image_facts(OLD), patch_facts(OLD), *LOGS]) == []
+    assert [end.name for end in backup_ends(image_facts(OLD), [patch_facts(OLD)])] == ["patch file"]
+    both = evolve(OLD, has_trailer=True)
+    assert problems(Kind.FULL, [image_facts(both), patch_facts(OLD), *LOGS]) == []
+
+
+WITHOUT = "priv1.edb: it ends without a trailer, and no good patch file (.pat) of it was saved"
+
+
+@pytest.mark.parametrize(
+    ("patch", "expected"),
+    [
+        (None, [WITHOUT]),
+        (
+            evolve(OLD, seed=9),  # of another database
+            [WITHOUT, "priv1.pat: it belongs to none of the databases"],
+        ),
+        (
+            evolve(OLD, gen_high=5),  # the mark is another one: of another backup
+            ["priv1.edb: header and patch file are of different backups"],
+        ),
+        (
+            evolve(OLD, stream=LogStream.numbered(9)),
+            ["priv1.edb: header and patch file are of different log streams"],
+        ),
+        (
+            evolve(OLD, gen_low=2),  # a full with all logs
+            ["priv1.edb: it needs logs from 2 on; the first one here is 4"],
+        ),
+    ],
+)
+def test_patch_files_that_do_not_fit(patch: Image | None, expected: list[str]) -> None:
+    files = [image_facts(OLD), *([patch_facts(patch)] if patch else []), *LOGS]
+    assert problems(Kind.FULL, files) == expected
+
+
+def test_a_patch_file_beside_logs_alone() -> None:
+    expected = ["priv1.pat: it belongs to none of the databases"]
+    assert problems(Kind.INCREMENTAL, [patch_facts(OLD), *LOGS]) == expected

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,11 +136,68 @@ def test_headers_only_leaves_the_rest_unread() -> None:
     assert run(FileKind.DATABASE, flipped(EDB, 9000), depth=Depth.HEADERS).findings == ()
 
 
-def test_patch_files_are_not_looked_at() -> None:
-    assert run(FileKind.PATCH, b"anything").findings == ()
+# --- Exchange 2000 RTM and SP1: no trailer, patch files
+
+
+OLD = Image(STREAM, 4, 6, ecc=False, has_trailer=False)
+PAT = OLD.pat(5, 2, 5)
+
+
+@pytest.mark.parametrize("ecc", [False, True])
+@pytest.mark.parametrize("pages", [8, 3], ids=["a used page at the end", "an unused one"])
+@given(cuts=st.lists(st.integers(0, 50_000), max_size=12))
+def test_a_database_without_a_trailer(ecc: bool, pages: int, cuts: list[int]) -> None:
+    """In the old format its last page has a checksum of the same kind as a trailer."""
+    facts = run(FileKind.DATABASE, evolve(OLD, ecc=ecc, pages=pages).edb(), cuts)
+    assert facts.findings == () and facts.without_trailer and facts.trailer is None
+
+
+def test_a_trailer_is_no_page() -> None:
+    facts = run(FileKind.DATABASE, evolve(OLD, has_trailer=True).edb())
+    assert not facts.without_trailer and facts.trailer == OLD.trailer()
+
+
+@pytest.mark.parametrize("depth", Depth)
+@given(cuts=st.lists(st.integers(0, len(PAT)), max_size=12))
+def test_a_patch_file_in_any_pieces(depth: Depth, cuts: list[int]) -> None:
+    facts = run(FileKind.PATCH, PAT, cuts, depth=depth)
+    assert facts.findings == () and facts.patch == OLD.trailer()
+
+
+@given(offset=st.integers(0, len(PAT) - 1))
+def test_every_flipped_bit_of_a_patch_file_is_found(offset: int) -> None:
+    facts = run(FileKind.PATCH, flipped(PAT, offset))
+    if offset < 4096:
+        assert layers(facts) == [Layer.HEADER] and facts.patch is None
+    else:
+        assert layers(facts) == [Layer.PAGE]
+        assert f"at byte {offset // 4096 * 4096}" in facts.findings[0].text
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "it is empty or cut off"),
+        (PAT[:100], "it is empty or cut off"),
+        (PAT[:-1], "its size 16383 is no multiple of the page size 4096"),
+        (PAT + bytes(4096), "wrong checksum of 1 page(s), at byte 16384"),
+        (
+            PAT[:4096] + b"x" * 5 * 4096,
+            "wrong checksum of 5 page(s), at byte 4096, 8192, 12288, ...",
+        ),
+        # A page of the newer format does not carry its number.
+        (PAT + IMAGE.page(2), "wrong checksum of 1 page(s), at byte 16384"),
+    ],
+)
+def test_patch_files_that_are_none(data: bytes, message: str) -> None:
+    assert [finding.text for finding in run(FileKind.PATCH, data).findings] == [message]
+
+
+def test_headers_only_of_a_patch_file() -> None:
+    assert run(FileKind.PATCH, flipped(PAT, 9000), depth=Depth.HEADERS).findings == ()
 
 
 @given(data=st.binary(max_size=300), pad=st.sampled_from([0, 4096, 16384, 20000]))
 def test_rubbish_is_never_taken_for_a_file_and_never_crashes(data: bytes, pad: int) -> None:
-    for kind in (FileKind.DATABASE, FileKind.STREAMING, FileKind.LOG):
+    for kind in FileKind:
         assert run(kind, data.ljust(pad, b"\xa5")).findings

@@ -260,14 +260,6 @@ def test_a_log_list_with_other_names_is_refused(
     assert not server.groups[1].deleted
 
 
-def test_a_patch_file_is_saved(server: FakeServer, tmp_path: Path) -> None:
-    server.groups[1].listed = lambda names: [*names, FOLDER + "priv2.pat"]
-    server.groups[1].altered[FOLDER + "priv2.pat"] = b"patches of Exchange 2000"
-    result = back_up(server, tmp_path / "set", groups=SECOND)
-    assert result.ok
-    assert result.manifest.groups[0].files[-1].kind is FileKind.PATCH
-
-
 def test_a_file_listed_twice_is_refused(server: FakeServer, tmp_path: Path) -> None:
     server.groups[1].listed = lambda names: [*names, names[0]]
     result = back_up(server, tmp_path / "set", groups=SECOND)
@@ -299,8 +291,9 @@ def _damage_page(data: bytes) -> bytes:
     ("name", "change", "message"),
     [
         ("priv2.edb", _damage_page, "priv2.edb: wrong checksum of 1 page(s): 3"),
-        ("priv2.edb", lambda d: d[:-4096], "trailer page is wrong"),
-        ("priv2.edb", lambda d: d[:-4096] + bytes(4096), "trailer page is wrong"),
+        ("priv2.edb", lambda d: d[:-4096], "ends without a trailer, and no good patch file"),
+        ("priv2.edb", lambda d: d[:-4096] + bytes(4096), "ends without a trailer"),
+        ("priv2.edb", lambda d: d[:-4096] + b"x" * 4096, "trailer page is wrong"),
         ("priv2.edb", lambda d: d[:4096] + d[8192:], "copies of the header differ"),
         ("priv2.edb", lambda d: bytes(100) + d[100:], "copies of the header differ"),
         ("priv2.edb", lambda d: d[:100], "no header page"),

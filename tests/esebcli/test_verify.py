@@ -86,7 +86,7 @@ DAMAGE = [
     (_damage("E0000005.log", 20), "E0000005.log: checksum of the log header is wrong", "header"),
     (_damage("E0000005.log", 4150), "E0000005.log: log ends at offset 4096", "log"),
     (_cut("E0000005.log", 512), "E0000005.log: its size is 11776", "file"),
-    (_cut("priv1.edb", 4096), "priv1.edb: checksum of the trailer page is wrong", "trailer"),
+    (_cut("priv1.edb", 4096), "priv1.edb: it ends without a trailer", "trailer"),
     (_cut("priv1.edb", 1), "priv1.edb: its size 45055 is no multiple", "file"),
     (_swap_logs, "E0000004.log: its header says generation 5, its name 4", "header"),
 ]
@@ -132,7 +132,8 @@ def test_a_missing_log_that_the_databases_need(full: Path) -> None:
     report = verify_sets([full])
     assert report.restorable_to(FIRST) is None
     assert report.chains[0].reach.reason == (
-        "the databases of full need the logs up to 6: log 6 in full is damaged or missing"
+        "Store priv1: its image in full needs the logs 4 to 6, and log 6 in full is damaged or "
+        "missing"
     )
 
 
@@ -330,10 +331,12 @@ def test_a_differential_needs_the_incremental_before_it(
     assert verify_sets([full, incremental, differential]).restorable_to(FIRST) == 14
     report = verify_sets([full, differential])
     assert not report.ok and report.restorable_to(FIRST) == 6
-    assert report.chains[0].reach.reason == "log 7 is in none of the sets"
-    assert "chain: [chain] logs up to 14 were saved, but log 7 is in none of the sets" in (
-        findings_of(report)
+    reason = (
+        "logs 7 to 8 are in none of the sets: diff (differential) starts with log 9, and the "
+        "incremental or full made between, which a differential needs, was not given"
     )
+    assert report.chains[0].reach.reason == f"Store priv1: {reason}"
+    assert f"chain: [chain] logs up to 14 were saved, but {reason}" in findings_of(report)
 
 
 def test_a_damaged_log_limits_the_chain_unless_another_set_holds_it(
@@ -371,7 +374,7 @@ def test_logs_alone_are_undamaged_but_not_restorable(
     report = verify_sets([folder])
     assert report.ok and report.restorable_to(FIRST) is None
     assert report.sets[0].notes == ()
-    assert "none of the sets holds usable databases" in report.chains[0].reach.reason
+    assert "none of the sets holds a database of this group" in report.chains[0].reach.reason
 
 
 def test_a_set_before_it_that_was_not_given_is_named(
@@ -395,7 +398,13 @@ def test_a_damaged_full_is_no_base_but_an_older_one_is(
     flip(newer / FIRST / "pub1.edb", 3 * 4096)
     report = verify_sets([full, inc, newer])
     assert not report.ok
-    assert report.chains[0].reach.base == "full" and report.restorable_to(FIRST) == 12
+    # Only the one database that is damaged has to be taken from the older set.
+    databases = report.chains[0].reach.databases
+    assert [(d.name, d.base) for d in databases] == [
+        ("Store priv1", "full2"),
+        ("Store pub1", "full"),
+    ]
+    assert report.chains[0].reach.base is None and report.restorable_to(FIRST) == 12
 
 
 def test_two_logs_of_one_generation_that_differ(

@@ -33,6 +33,7 @@ class Tool:
 
 
 TOOLS: Final[Mapping[str, Tool]] = {
+    "chromium": Tool(command="chromium", install="Debian package chromium"),
     "esedbexport": Tool(command="esedbexport", install="Debian package libesedb-utils"),
     "esedbinfo": Tool(command="esedbinfo", install="Debian package libesedb-utils"),
     "git": Tool(command="git", install="Debian package git"),

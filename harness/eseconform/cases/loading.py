@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from functools import cache
 from importlib.resources import files
@@ -11,14 +13,14 @@ from cattrs import Converter, transform_error
 from cattrs.errors import BaseValidationError
 
 from eseback.calls import CALL_BY_METHOD
-from eseback.errors import ROW_BY_NAME
 from eseconform.cases.generated import generated_cases
-from eseconform.cases.model import Case, CaseCatalogue, Expectation
+from eseconform.cases.model import Case, CaseCatalogue, Expectation, is_error
 from eseconform.errors import HarnessError
 from eseconform.requirements import requirements
 from esesim.topology import Topology, load_topology
 
 SCHEMA = 1
+_PROFILE = re.compile(r'^profile = "([^"]+)"$', re.MULTILINE)
 CASE_FILES = ("cases.toml", "breadth.toml", "versions.toml")
 
 
@@ -54,14 +56,14 @@ def _check(case: Case) -> None:
     for job in case.jobs:
         if (job.expect is Expectation.REFUSED) != (job.answer is not None):
             raise HarnessError(f"cases: {case.id}: 'answer' belongs to a job that is refused")
-        if job.answer is not None and job.answer not in ROW_BY_NAME:
+        if job.answer is not None and not is_error(job.answer):
             raise HarnessError(f"cases: {case.id}: there is no error {job.answer!r}")
         if job.databases and (len(job.groups) != 1 or not job.kind.has_databases):
             raise HarnessError(f"cases: {case.id}: databases are named of one group, with images")
     for event in case.events:
         if event.call is not None and event.call not in CALL_BY_METHOD:
             raise HarnessError(f"cases: {case.id}: {event.text}: {event.call!r} is no call")
-        if event.refused is not None and event.refused not in ROW_BY_NAME:
+        if event.refused is not None and not is_error(event.refused):
             raise HarnessError(f"cases: {case.id}: there is no error {event.refused!r}")
         if not 0 <= event.job < len(case.jobs):
             raise HarnessError(f"cases: {case.id}: {event.text}: there is no job {event.job}")
@@ -93,5 +95,14 @@ def catalogue() -> CaseCatalogue:
 
 
 def topology_of(case: Case, cases: CaseCatalogue) -> Topology:
-    """The topology that a case runs on."""
-    return load_topology(cases.topologies.get(case.topology, case.topology))
+    """The topology that a case runs on, of the version and with the quirks that it asks for."""
+    text = cases.topologies.get(case.topology, case.topology)
+    if case.profile is None and not case.quirks:
+        return load_topology(text)
+    found = _PROFILE.search(text)
+    if found is None:
+        raise HarnessError(f"cases: {case.id}: topology {case.topology} names no profile")
+    lines = f'profile = "{case.profile or found[1]}"'
+    if case.quirks:
+        lines += f"\nquirks = {json.dumps(case.quirks)}"
+    return load_topology(text.replace(found[0], lines, 1))

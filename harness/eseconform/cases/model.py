@@ -12,6 +12,16 @@ from eseconform.task import Capability, JobKind
 from esesim.faults import FaultAction, FaultRule, When
 
 
+def is_error(name: str) -> bool:
+    """Whether a case's name of an error, ``hrBackupInProgress`` or ``-569``, is one."""
+    return name in ROW_BY_NAME or name.removeprefix("-").isdigit()
+
+
+def names_error(name: str, hresult_name: str, jet: int | None) -> bool:
+    """Whether a case's name of an error fits one that was met: by HRESULT, or by JET number."""
+    return name in (hresult_name, str(jet))
+
+
 class Expectation(StrEnum):
     """What a conformant client can make of a job."""
 
@@ -35,6 +45,7 @@ class JobSpec:
         steps_before: steps of the workload in each group before the job starts.
         expect: what may come of it.
         answer: for ``refused``: name of the error that the server must have given.
+        asked: what the client is told instead of the kind: a job that nobody can know.
     """
 
     kind: JobKind
@@ -43,6 +54,7 @@ class JobSpec:
     steps_before: int = 0
     expect: Expectation = Expectation.SUCCESS
     answer: str | None = None
+    asked: str | None = None
 
     @property
     def needs(self) -> frozenset[Capability]:
@@ -176,6 +188,8 @@ class Case:
         suites: names of the suites that it belongs to.
         faults: what goes wrong.
         events: what others do to the server meanwhile.
+        profile: version of the server, where it is another than the topology's.
+        quirks: known faults of real servers that this one has.
         seconds_max: time limit of one job.
     """
 
@@ -188,6 +202,8 @@ class Case:
     suites: tuple[str, ...] = ("default",)
     faults: tuple[FaultSpec, ...] = field(default=())
     events: tuple[EventSpec, ...] = field(default=())
+    profile: str | None = None
+    quirks: tuple[str, ...] = ()
     seconds_max: float = 60.0
 
     @property

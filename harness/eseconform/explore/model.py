@@ -98,7 +98,7 @@ class Model:
 
     def __init__(self, shape: Shape, faults: tuple[Fault, ...] = ()) -> None:
         self.shape = shape
-        self.contexts = [Context() for _ in range(CLIENTS)]
+        self.contexts = [Context(BackupState.ENDED) for _ in range(CLIENTS)]
         self.groups = [Group(set(range(shape.stores))) for _ in range(shape.groups)]
         self.faults = FaultModel(faults)
 
@@ -193,8 +193,7 @@ class Model:
         is_mounted = step.store in self.groups[step.group].mounted
         if is_mounted == (step.act is Act.MOUNT) or self.holder(step.group) is None:
             return Answer()
-        error = EseBackupError.from_jet(JetErr.BACKUP_IN_PROGRESS)
-        return Answer(error.hresult, error.jet)
+        return Answer(_BUSY.hresult, _BUSY.jet)
 
     def holder(self, group: int) -> Context | None:
         """The context that backs a group up."""
@@ -309,7 +308,17 @@ class Model:
 
 
 def _answer(cell: BackupCell) -> Answer:
-    return Answer(cell.hresult, None if cell.error is None else int(cell.error))
+    """What a cell says the client is answered."""
+    key = cell.error, cell.api_error
+    answer = _ANSWERS.get(key)
+    if answer is None:
+        jet = None if cell.error is None else int(cell.error)
+        answer = _ANSWERS[key] = Answer(cell.hresult, jet)
+    return answer
+
+
+_ANSWERS: Final[dict[tuple[JetErr | None, str | None], Answer]] = {}  # looked up at every step
+_BUSY: Final = EseBackupError.from_jet(JetErr.BACKUP_IN_PROGRESS)
 
 
 _READS: Final = dict.fromkeys(

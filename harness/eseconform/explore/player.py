@@ -103,10 +103,13 @@ class Player:
 
     def _fitted(self, step: Step) -> Step:
         """The step with numbers that this server has, and without those that mean nothing."""
-        group = step.group % self.shape.groups if step.act in GROUP_ACTS else 0
-        store = step.store % self.shape.stores if step.act in STORE_ACTS else 0
-        client = step.act.method is not None or step.act is Act.HANG_UP
-        return evolve(step, who=step.who % CLIENTS if client else 0, group=group, store=store)
+        act = step.act
+        return Step(
+            act,
+            step.who % CLIENTS if act.method is not None or act is Act.HANG_UP else 0,
+            step.group % self.shape.groups if act in GROUP_ACTS else 0,
+            step.store % self.shape.stores if act in STORE_ACTS else 0,
+        )
 
     def _check_value(
         self, step: Step, was: BackupState, listed: tuple[str, ...], count: int | None, value: object

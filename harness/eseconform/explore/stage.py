@@ -30,6 +30,8 @@ from esesim.windows_path import to_volume_path
 SERVER = "EXCHSRV1"
 STRANGE_HANDLE = 999_999
 MESSAGES = 3
+_ROLLS = 2
+_HISTORY_STEPS = 4
 KINDS = {
     Act.SETUP_FULL: BackupType.FULL,
     Act.SETUP_ALL_LOGS: BackupType.FULL_WITH_ALL_LOGS,
@@ -46,7 +48,7 @@ def unwrapped(api: BackupApi, server: SimulatedServer) -> BackupApi:
 
 @define(eq=False)
 class Client:
-    """A client: its connection and what it was told over it."""
+    """A client: its connection and what it was told over it. It begins without a context."""
 
     session: Session
     api: BackupApi
@@ -83,13 +85,8 @@ class Stage:
             group.steps_per_call = shape.steps_per_call
         self._wrap = wrap
         self._faults = faults
-        self.clients: list[Client] = []
         connections = [self._connect(session) for session in range(2)]
-        for who in range(CLIENTS):
-            client = Client(*connections[session_of(who)])
-            # Straight from the session: faults are counted from the first step on.
-            client.context, _ = client.session.backup_prepare(SERVER, INFORMATION_STORE)
-            self.clients.append(client)
+        self.clients = [Client(*connections[session_of(who)]) for who in range(CLIENTS)]
 
     def _connect(self, session: int) -> tuple[Session, BackupApi]:
         rules = [fault_rule(fault) for fault in self._faults if fault.session == session]
@@ -238,10 +235,11 @@ def _prepared(shape: Shape) -> Snapshot[tuple[SimulatedServer, Law]]:
     server = SimulatedServer(topology(shape))
     law = Law(server)
     for group in server.groups:
-        while group.running.log.generation < 3:
-            group.run_workload(5)
-        group.run_workload(20)
-        group.running.update_checkpoint()
+        # Some history, and little of it: each recovery replays what the checkpoint left behind.
+        for _ in range(_ROLLS):
+            group.run_workload(_HISTORY_STEPS)
+            group.running.log.roll()
+            group.running.update_checkpoint()
     if shape.backed_up:
         for number, group in enumerate(server.groups):
             _back_up(server, law, number, group)

@@ -11,7 +11,6 @@ from eseconform.judge.ledger import GroupBackup
 from eseconform.judge.protocol import Conversation
 from eseconform.judge.replay import Chain, SavedDatabase, generation_of
 from eseconform.judge.setcheck import SetFiles, differences, sort_out
-from eseconform.task import JobKind
 
 
 @frozen
@@ -64,7 +63,7 @@ def is_flawless(record: JobRecord, group: str) -> bool:
     return (
         files is not None
         and record.talk.claims_success
-        and files.backup.is_full == (record.talk.task.kind is JobKind.FULL)
+        and files.backup.is_full == record.talk.task.kind.has_databases
         and files.backup.success_acknowledged
         and not files.missing
         and all(_read_entirely(files.backup, name) for name in files.files)

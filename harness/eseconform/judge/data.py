@@ -8,6 +8,7 @@ log of the chain was closed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from attrs import define, frozen
 
@@ -103,6 +104,8 @@ class _Judge:
         truth = {group: GroupTruth() for group in talk.task.groups}
         if talk.claims_success:
             self._nothing_unlisted()
+            self._one_place_each()
+            self._earlier_sets_unchanged()
             for group in truth:
                 self._files(group)
         elif self._record.must_succeed:
@@ -131,6 +134,25 @@ class _Judge:
         if names:
             self._add("ESE-BKP-DATA-004", f"the set holds {_some(names)}, which nobody listed")
 
+    def _one_place_each(self) -> None:
+        claim = self._talk.claim
+        places: dict[Path, str] = {}
+        for file in claim.files if claim else ():
+            if file.path is None:
+                continue
+            first = places.setdefault(file.path.resolve(), file.name)
+            if first != file.name:
+                text = f"{base_name(first)} and {base_name(file.name)} are claimed at one place"
+                self._add("ESE-BKP-DATA-007", f"{text}: {file.path.name}")
+
+    def _earlier_sets_unchanged(self) -> None:
+        for record in self._chain[:-1]:
+            for group in self._talk.task.groups:
+                files = set_files(record, group) if record.talk.claims_success else None
+                for difference in differences(files) if files is not None else ():
+                    text = f"the earlier set of job {record.talk.job + 1} is no longer what it was"
+                    self._add("ESE-BKP-DATA-008", f"{text}: {described(difference)}")
+
     def _files(self, group: str) -> None:
         files = set_files(self._record, group)
         if files is None:
@@ -146,6 +168,12 @@ class _Judge:
         for difference in differences(files):
             self._flawed.add(group)
             self._add("ESE-BKP-DATA-003", described(difference))
+        for name, file in files.files.items():
+            attempt = files.backup.complete_attempt(name)
+            if attempt is not None and file.size != attempt.size:
+                self._flawed.add(group)
+                text = f"{base_name(name)} is saved with {file.size} of {attempt.size} bytes"
+                self._add("ESE-BKP-DATA-006", f"{text} that OpenFile announced")
 
     def _add_if_claimed(self, rule: str, text: str) -> None:
         """A set that its client calls a failure need not restore."""
@@ -220,6 +248,12 @@ class _Judge:
     # --- truncation ------------------------------------------------------------------------------
 
     def _deleted_logs(self, group: str, outcome: GroupTruth) -> None:
+        removed = self._record.deleted.get(group, frozenset())
+        asked_for = any(b.truncated_at is not None for b in self._talk.backups_of(group))
+        kind = self._talk.task.kind
+        if removed and asked_for and not kind.truncates:
+            text = f"a job of kind {kind.value} deleted {len(removed)} logs of {group}"
+            self._add("ESE-BKP-TRN-006", text, critical=True)
         # What the chain restores past is not lost, whatever else is wrong with the set.
         restorable = outcome.restorable_to or 0
         deleted = {g for g in self._record.deleted.get(group, ()) if g > restorable}

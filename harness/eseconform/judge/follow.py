@@ -23,7 +23,7 @@ from eseback.order import (
 from eseconform.judge import records
 from eseconform.judge.breaches import CallBreach, breach_of
 from eseconform.judge.ledger import Attempt, GroupBackup, Segment
-from eseconform.judge.records import CallError, CallRecord, Instance
+from eseconform.judge.records import CallError, CallRecord, Database, Instance
 
 States = frozenset[BackupState]
 
@@ -60,6 +60,8 @@ class Context:
         backup: the current or last backup, None before the first Setup.
         current: the file that is open, None when none is.
         lost: the connection broke; what the client still tries is not judged.
+        refused_at: number of the last Setup, if another's backup was in its way.
+        only_truncate_list: the database phase ended with GetTruncateLogFiles, not with the log list.
     """
 
     handle: int
@@ -68,6 +70,19 @@ class Context:
     backup: GroupBackup | None = None
     current: Attempt | None = None
     lost: bool = False
+    refused_at: int | None = None
+    only_truncate_list: bool = False
+
+    def dismounted(self, name: str) -> bool:
+        """Whether a file belongs to a database that Prepare listed as not mounted."""
+        folded = name.casefold()
+        return any(
+            folded == stream.casefold()
+            for instance in self.instances.values()
+            for database in instance.databases
+            if not database.mounted
+            for stream in database.streams
+        )
 
 
 @define
@@ -80,6 +95,9 @@ class Follower:
         breaches: calls that the table forbids, in order.
         prepares: every Prepare call, whatever came of it.
         lost_at: number of the call in which the connection broke, or None.
+        only: display names of the databases that the job is about; empty for all.
+        records: every call, in order.
+        handles: context of every file handle that the server gave out.
     """
 
     contexts: dict[int, Context] = field(factory=dict)
@@ -87,9 +105,13 @@ class Follower:
     breaches: list[CallBreach] = field(factory=list)
     prepares: list[CallRecord] = field(factory=list)
     lost_at: int | None = None
+    only: frozenset[str] = frozenset()
+    records: list[CallRecord] = field(factory=list)
+    handles: dict[int, int] = field(factory=dict)
 
     def feed(self, record: CallRecord) -> None:
         """Take the next call into account."""
+        self.records.append(record)
         if record.method == "backup_prepare":
             self._prepare(record)
         elif record.method.startswith("backup_"):
@@ -128,9 +150,26 @@ class Follower:
             self._begin(record, context)
         elif before is not None:
             take_note(before, context, variant, record)
+        self._note_circumstances(record, variant, context)
+
+    def _note_circumstances(
+        self, record: CallRecord, variant: BackupCall, context: Context
+    ) -> None:
+        """What later breaches are explained with."""
+        if variant in _SETUPS:
+            in_progress = record.error is not None and record.error.name == "hrBackupInProgress"
+            context.refused_at = record.number if in_progress else None
+            context.only_truncate_list = False
+        elif record.error is None and variant is BackupCall.TRUNCATE_LIST:
+            listed = context.backup is not None and context.backup.logs is not None
+            context.only_truncate_list = not listed
+        elif variant is BackupCall.LOG_LIST:
+            context.only_truncate_list = False
+        if record.method == "backup_open_file" and record.error is None:
+            self.handles[records.opened(record).handle] = context.handle
 
     def _forbidden(self, record: CallRecord, variant: BackupCall, context: Context) -> None:
-        breach = breach_of(record, variant, context.states, context.backup)
+        breach = breach_of(record, variant, context, self.handles)
         if breach is not None:
             self.breaches.append(breach)
 
@@ -141,19 +180,29 @@ class Follower:
             runs = other.backup is not None and all(state.running for state in other.states)
             if runs and other.backup is not None and other.backup.group == instance.name:
                 text = f"Setup comes while the client's other backup of {instance.name} runs"
-                self.breaches.append(CallBreach(record.number, "ESE-BKP-SEQ-007", text))
+                self.breaches.append(CallBreach(record.number, "ESE-BKP-CON-001", text))
 
     def _begin(self, record: CallRecord, context: Context) -> None:
         instance = context.instances.get(records.number(record, "instance_id"))
         if instance is None:
             return
         context.current = None
+
+        def wanted(database: Database) -> bool:
+            return not self.only or database.name in self.only
+
         context.backup = GroupBackup(
             group=instance.name,
             context=context.handle,
             backup_type=BackupType(records.number(record, "backup_type")),
             started_at=record.number,
-            databases={d.name: d.streams for d in instance.databases if d.mounted},
+            databases={d.name: d.streams for d in instance.databases if d.mounted and wanted(d)},
+            others=tuple(
+                stream
+                for d in instance.databases
+                if d.mounted and not wanted(d)
+                for stream in d.streams
+            ),
         )
         self.backups.append(context.backup)
 
@@ -264,6 +313,7 @@ def take_note(
         case BackupCall.TRUNCATE:
             backup.truncated_at = backup.truncated_at or record.number
             backup.truncation_acknowledged |= ok
+            backup.truncations += ok
         case BackupCall.INSTANCE_END_SUCCESS | BackupCall.INSTANCE_END_ERROR | BackupCall.END:
             _note_end(backup, context, variant, record)
 
@@ -284,6 +334,8 @@ def _note_end(
 
 
 def _note_read(attempt: Attempt, record: CallRecord) -> None:
+    if attempt.error is not None and attempt.read_after_error is None:
+        attempt.read_after_error = record.number
     if record.error is not None:
         attempt.error = record.error
         return
@@ -292,3 +344,4 @@ def _note_read(attempt: Attempt, record: CallRecord) -> None:
         attempt.segments.append(Segment(length, digest))
     else:
         attempt.saw_end = True
+        attempt.reads_at_end += 1

@@ -29,6 +29,8 @@ class Attempt:
         saw_end: a read succeeded with 0 bytes.
         error: the error of a read, if one failed.
         closed_at: number of the close call, or None.
+        reads_at_end: reads that succeeded with 0 bytes.
+        read_after_error: number of the first read after a failed one, or None.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Attempt:
     saw_end: bool = False
     error: CallError | None = None
     closed_at: int | None = None
+    reads_at_end: int = 0
+    read_after_error: int | None = None
 
     @property
     def received(self) -> int:
@@ -69,11 +73,14 @@ class GroupBackup:
         context: context it ran in.
         backup_type: what Setup was called with.
         started_at: number of the Setup call.
-        databases: mounted databases by display name, with their streams, as Prepare listed them.
+        databases: mounted databases that the job is about, by display name, with their streams, as
+            Prepare listed them.
+        others: streams of mounted databases that the job is not about.
         attempts: every opening of a file, in order.
         logs: what the log list returned, or None when it never returned.
         truncated_at: number of the first TruncateLogs call, whatever came of it.
         truncation_acknowledged: a TruncateLogs call succeeded.
+        truncations: how many did.
         error: first error that a call of this backup returned, with the number of the call.
         ended_at: number of the last InstanceEnd call (or of the End that replaced it).
         end_flag: what the last InstanceEnd call was given, None when there was none.
@@ -86,10 +93,12 @@ class GroupBackup:
     backup_type: BackupType
     started_at: int
     databases: dict[str, tuple[str, ...]] = field(factory=dict)
+    others: tuple[str, ...] = ()
     attempts: list[Attempt] = field(factory=list)
     logs: tuple[str, ...] | None = None
     truncated_at: int | None = None
     truncation_acknowledged: bool = False
+    truncations: int = 0
     error: tuple[int, CallError] | None = None
     ended_at: int | None = None
     end_flag: int | None = None
@@ -104,7 +113,8 @@ class GroupBackup:
     def has_stream(self, name: str) -> bool:
         """Whether the name is a stream of a mounted database; case does not count."""
         folded = name.casefold()
-        return any(folded == s.casefold() for streams in self.databases.values() for s in streams)
+        own = (stream for streams in self.databases.values() for stream in streams)
+        return any(folded == stream.casefold() for stream in (*own, *self.others))
 
     def has_log(self, name: str) -> bool:
         """Whether the name is in the list of logs."""

@@ -15,13 +15,15 @@ from eseback.constants import ANNOTATIONS, BackupType, InstanceEnd
 from eseconform.judge import records
 from eseconform.judge.follow import Follower
 from eseconform.judge.ledger import GroupBackup
+from eseconform.judge.manners import judge_manners
 from eseconform.judge.records import base_name
 from eseconform.requirements import Requirement, requirements
-from eseconform.task import Claim, JobKind, Outcome, Task
+from eseconform.task import Claim, Outcome, Task
 from eseconform.verdicts import Axis, Finding, Verdict, broken
 from esesim.transcript import CallRecord
 
 LISTED_IN_TEXT = 3
+PATCH_FILE = ".pat"
 
 
 @frozen
@@ -50,9 +52,9 @@ class Conversation:
         return [b for b in self.follower.backups if b.group == group]
 
 
-def follow(transcript: Iterable[CallRecord]) -> Follower:
-    """Walk through a transcript."""
-    follower = Follower()
+def follow(transcript: Iterable[CallRecord], databases: Iterable[str] = ()) -> Follower:
+    """Walk through a transcript; the job is about these databases only, or about all."""
+    follower = Follower(only=frozenset(databases))
     for record in transcript:
         follower.feed(record)
     return follower
@@ -66,6 +68,7 @@ def judge_protocol(talk: Conversation) -> list[Finding]:
         *judge.arguments(),
         *(f for backup in talk.follower.backups for f in judge.backup(backup)),
         *judge.success(),
+        *judge_manners(talk.follower, talk.task, talk.job),
     ]
     return sorted(findings, key=lambda f: f.call if f.call is not None else 1 << 62)
 
@@ -98,7 +101,7 @@ class _Judge:
             yield from self._backup_type(backup)
 
     def _backup_type(self, backup: GroupBackup) -> Iterator[Finding]:
-        full = self.talk.task.kind is JobKind.FULL
+        full = self.talk.task.kind.has_databases
         if full and backup.backup_type is BackupType.FULL_WITH_ALL_LOGS:
             yield Finding(
                 Axis.PROTOCOL,
@@ -117,6 +120,10 @@ class _Judge:
 
     def backup(self, backup: GroupBackup) -> Iterator[Finding]:
         """What a backup must have done before it truncates, and before it ends as a success."""
+        if backup.truncated_at is not None and not self.talk.task.kind.truncates:
+            kind = self.talk.task.kind.value
+            text = f"TruncateLogs for {backup.group} in a job of kind {kind}, which must not"
+            yield self._broken("ESE-BKP-TRN-005", text, backup.truncated_at)
         if backup.truncated_at is not None:
             yield from self._before_truncation(backup, backup.truncated_at)
         if backup.end_flag == InstanceEnd.SUCCESS:
@@ -147,10 +154,20 @@ class _Judge:
                 yield self._broken("ESE-BKP-LOG-001", text, at)
         for log in backup.logs or ():
             if not backup.attempts_at(log):
+                patch = log.lower().endswith(PATCH_FILE)
                 text = f"{base_name(log)} of {backup.group} was listed, but never opened"
-                yield self._broken("ESE-BKP-LOG-002", text, at)
+                yield self._broken("ESE-BKP-LOG-003" if patch else "ESE-BKP-LOG-002", text, at)
             elif not backup.complete_attempt(log):
                 yield self._unfinished(backup, log, at)
+        unread = [
+            stream
+            for streams in backup.databases.values()
+            for stream in streams
+            if backup.is_full and not backup.complete_attempt(stream)
+        ]
+        if unread:
+            text = f"{backup.group} is ended with SUCCESS without all of {_some(unread)}"
+            yield self._broken("ESE-BKP-END-007", text, at)
         if backup.left_open is not None:
             name = base_name(backup.left_open.name)
             text = f"{backup.group} is ended with SUCCESS while {name} is still open"
@@ -178,7 +195,7 @@ class _Judge:
             yield from self._ending(backups[-1])
 
     def _databases(self, backup: GroupBackup) -> Iterator[Finding]:
-        if self.talk.task.kind is not JobKind.FULL:
+        if not self.talk.task.kind.has_databases:
             return
         for database, streams in backup.databases.items():
             for stream in streams:
@@ -189,7 +206,7 @@ class _Judge:
                     yield self._unfinished(backup, stream, backup.ended_at)
 
     def _ending(self, backup: GroupBackup) -> Iterator[Finding]:
-        if backup.truncated_at is None:
+        if backup.truncated_at is None and self.talk.task.kind.truncates:
             text = f"success is claimed, but the logs of {backup.group} were not truncated"
             yield self._broken("ESE-BKP-TRN-003", text, backup.ended_at)
         if backup.end_flag != InstanceEnd.SUCCESS and self.talk.follower.lost_at is None:

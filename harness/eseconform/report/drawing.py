@@ -15,6 +15,7 @@ from eseconform.verdicts import Finding, Verdict
 
 SEGMENTS_MAX = 40
 GROUP_COLOURS = 6
+PARALLEL_FROM = 1.05
 
 
 @frozen
@@ -182,17 +183,21 @@ class Bar:
 
 
 def timeline(matrix: Matrix, run: int) -> list[Bar]:
-    """The cases of a run in the order in which they ran, one after the other."""
+    """The cases of a run in order: one after the other, or side by side from the left where they
+    ran at the same time (then they took longer than the run, taken together)."""
     entries = {e.anchor: e for e in matrix.entries if matrix.columns[e.column].run == run}
     ordered = sorted(entries.values(), key=lambda e: int(e.anchor.rpartition("-")[2]))
     total = sum(entry.case.seconds for entry in ordered) or 1.0
+    at_once = total > PARALLEL_FROM * max(matrix.runs[run].seconds, 0.001)
+    if at_once:
+        total = max(entry.case.seconds for entry in ordered)
     bars, at = [], 0.0
     for entry in ordered:
         seconds = entry.case.seconds
         work = sum(job.seconds for job in entry.case.jobs)
         share = min(100.0, 100 * work / seconds) if seconds else 0.0
         bars.append(Bar(entry, 100 * at / total, 100 * seconds / total, share))
-        at += seconds
+        at += 0 if at_once else seconds
     return bars
 
 

@@ -23,6 +23,10 @@ def junit(run: RunResult) -> JUnitXml:
     suite.timestamp = run.started
     for case in run.cases:
         suite.add_testcase(_case(case))
+    for line in run.broken_expectations:
+        test = TestCase("expectations", classname="eseconform.expectations")
+        test.result = [_with_text(Failure(_printable(line), "expectation"), line)]
+        suite.add_testcase(test)
     suite.time = run.seconds
     xml = JUnitXml("eseconform")
     xml.add_testsuite(suite)
@@ -45,7 +49,9 @@ def _case(case: CaseResult) -> TestCase:
             case.reproduce,
         ]
     )
-    if case.verdict in (Verdict.FAIL, Verdict.CRASH):
+    if case.expected:
+        test.result = [Skipped(_printable(f"expected: {case.expected}"))]
+    elif case.verdict in (Verdict.FAIL, Verdict.CRASH):
         test.result = [_with_text(Failure(message, case.verdict.value), details)]
     elif case.verdict in (Verdict.INCONCLUSIVE, Verdict.ERROR):
         test.result = [_with_text(Error(message, case.verdict.value), details)]

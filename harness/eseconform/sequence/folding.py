@@ -79,6 +79,7 @@ def steps_of(
     folding = _Folding(set(remarkable), marks or {}, logs or {}, files_of(calls))
     for record, file in zip(calls, folding.files, strict=True):
         folding.take(record, file)
+    folding.tell_truncation()
     drafts = runs_of_logs(folding.drafts)
     return tuple(capped([draft.step() for draft in drafts], set(remarkable)))
 
@@ -92,6 +93,7 @@ class _Folding:
     drafts: list[Draft] = field(factory=list)
     open: dict[int, Draft] = field(factory=dict)
     listed: set[str] = field(factory=set)
+    truncates: dict[str, Draft] = field(factory=dict)
 
     def take(self, record: CallRecord, file: str | None) -> None:
         """Add a call to the step that it belongs to, or begin one."""
@@ -178,10 +180,18 @@ class _Folding:
                 if record.method == _LOG_LIST and group not in self.listed:
                     self.listed.add(group)
                     draft.server = self._roll(record, group)
-            case "backup_truncate_logs":
-                gone = self.logs[group].deleted if group in self.logs else ()
-                nothing = "no generation was deleted" if ok and group in self.logs else ""
-                draft.server = f"deleted generations {range_text(gone)}" if gone else nothing
+            case "backup_truncate_logs" if group in self.logs:
+                before = self.truncates.get(group)
+                if before is None or before.error:
+                    self.truncates[group] = draft
+
+    def tell_truncation(self) -> None:
+        """What was deleted is known of the whole job; it goes to the call that may have done it:
+        the first truncation of the group that succeeded, else the last that failed."""
+        for group, draft in self.truncates.items():
+            gone = self.logs[group].deleted
+            nothing = "" if draft.error else "no generation was deleted"
+            draft.server = f"deleted generations {range_text(gone)}" if gone else nothing
 
     def _roll(self, record: CallRecord, group: str) -> str:
         """The first list closes the current generation, so the highest one listed is new."""

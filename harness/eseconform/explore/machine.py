@@ -1,0 +1,153 @@
+"""A Hypothesis state machine that draws servers, faults and calls. Needs the extra `fuzz`.
+
+What is drawn: the server's shape and the pace of its users, up to two faults, then legal and
+illegal calls of three clients in two sessions, connections that are lost, mount and dismount
+attempts, stops by the server. Good backups are drawn as runs of the calls that a good client would
+make next, so that they get as far as their end among all the others.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+import hypothesis
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from eseback.errors import JetErr
+from eseconform.explore.model import CLIENTS
+from eseconform.explore.player import Divergence, Player, next_by_the_book, shrink
+from eseconform.explore.stage import Wrap, unwrapped
+from eseconform.explore.steps import Act, Fault, Shape, Step
+
+_RUN_MAX: Final = 6
+"""Calls of a good client in one step."""
+
+_CALLS: Final = tuple(act for act in Act if act.method is not None)
+_FAULTY: Final = tuple(sorted({act.method for act in Act if act.method is not None}))
+_WHO = st.integers(0, CLIENTS - 1)
+_TWO = st.integers(0, 1)
+_FAULTS = st.builds(
+    Fault,
+    session=_TWO,
+    method=st.sampled_from(_FAULTY),
+    nth=st.integers(1, 4),
+    after=st.booleans(),
+    jet=st.sampled_from((None, int(JetErr.DISK_IO), int(JetErr.OUT_OF_MEMORY))),
+)
+_SHAPES = st.builds(
+    Shape,
+    groups=st.integers(1, 2),
+    stores=st.integers(1, 2),
+    steps_per_call=_TWO,
+    backed_up=st.booleans(),
+)
+
+
+class Exploration(RuleBasedStateMachine):
+    """Clients and administrators at work on one server. Each step may raise Divergence."""
+
+    # What the classes made by `exploration` replace.
+    pace: ClassVar[int | None] = None
+    wrap: ClassVar[Wrap] = staticmethod(unwrapped)
+    seen: ClassVar[dict[str, int]]
+
+    player: Player
+
+    @initialize(shape=_SHAPES, faults=st.lists(_FAULTS, max_size=2))
+    def begin(self, shape: Shape, faults: list[Fault]) -> None:
+        """A server starts, and all clients have a context."""
+        self._start(shape, tuple(faults))
+
+    @rule(who=_WHO, group=_TWO, full=st.booleans(), truncate=st.booleans(),
+          calls=st.integers(1, _RUN_MAX))
+    def go_on(self, who: int, group: int, full: bool, truncate: bool, calls: int) -> None:
+        """A good client makes its next calls."""
+        self._go_on(who, group, full, truncate, calls)
+
+    @rule(who=_WHO, act=st.sampled_from(_CALLS), group=_TWO, store=_TWO)
+    def call(self, who: int, act: Act, group: int, store: int) -> None:
+        """Any call, legal or not."""
+        self._play(Step(act, who, group, store))
+
+    @rule(act=st.sampled_from((Act.MOUNT, Act.DISMOUNT)), group=_TWO, store=_TWO)
+    def administer(self, act: Act, group: int, store: int) -> None:
+        """An administrator mounts or dismounts a store, whether or not that is allowed now."""
+        self._play(Step(act, group=group, store=store))
+
+    @rule(act=st.sampled_from((Act.HANG_UP, Act.STOP)), who=_WHO, group=_TWO)
+    def break_off(self, act: Act, who: int, group: int) -> None:
+        """A client vanishes, or the server wants a backup to stop."""
+        self._play(Step(act, who, group))
+
+    # -- what the rules do; a machine without it measures what drawing costs
+
+    def _start(self, shape: Shape, faults: tuple[Fault, ...]) -> None:
+        if self.pace is not None:
+            shape = Shape(shape.groups, shape.stores, self.pace, shape.backed_up)
+        self.player = Player(shape, faults, self.wrap)
+        for who in range(CLIENTS):
+            self.player.play(Step(Act.PREPARE, who))
+
+    def _play(self, step: Step) -> None:
+        self.player.play(step)
+
+    def _go_on(self, who: int, group: int, full: bool, truncate: bool, calls: int) -> None:
+        player = self.player
+        for _ in range(calls):
+            step = next_by_the_book(player, who, group, full=full, truncate=truncate)
+            answer, _value = player.play(step)
+            if answer.hresult or answer.lost:
+                break  # a good client thinks before it goes on
+
+    def teardown(self) -> None:
+        """Add up what arose."""
+        if hasattr(self, "player"):
+            for name, count in self.player.seen.items():
+                self.seen[name] = self.seen.get(name, 0) + count
+            self.seen["steps"] = self.seen.get("steps", 0) + len(self.player.steps)
+
+
+class Idling(Exploration):
+    """The same draws, and nothing done: the yardstick of the machine's speed."""
+
+    def _start(self, shape: Shape, faults: tuple[Fault, ...]) -> None: ...
+
+    def _play(self, step: Step) -> None: ...
+
+    def _go_on(self, who: int, group: int, full: bool, truncate: bool, calls: int) -> None: ...
+
+
+def exploration(
+    base: type[Exploration] = Exploration, *, pace: int | None = None, wrap: Wrap = unwrapped
+) -> type[Exploration]:
+    """A machine whose servers have users of that pace (None: drawn), behind ``wrap``.
+
+    The class's ``seen`` counts what arose in all its runs.
+    """
+    members: dict[str, Any] = {"pace": pace, "wrap": staticmethod(wrap), "seen": {}}
+    return type(base.__name__, (base,), members)
+
+
+def run_machine(machine: type[Exploration], shape: settings) -> Divergence | None:
+    """Run a machine as ``shape`` says; what it found, by as few steps as possible."""
+    # Leaving steps out of a list is quicker, and gives less, than Hypothesis's general shrinking.
+    phases = [phase for phase in shape.phases if phase not in (Phase.shrink, Phase.explain)]
+    one = settings(shape, phases=phases, report_multiple_bugs=False, print_blob=False)
+    try:
+        run_state_machine_as_test(machine, settings=one)  # type: ignore[no-untyped-call]
+    except Divergence as divergence:
+        return shrink(divergence, machine.wrap)
+    return None
+
+
+def fuzz_settings(examples: int, steps: int) -> settings:
+    """Settings for so many servers, each for so many steps."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
