@@ -34,7 +34,7 @@ class Outcome(Enum):
 
 MEANINGS: Final[Mapping[Outcome, str]] = MappingProxyType(
     {
-        Outcome.NOTHING: "No folder is made. The server is left as it was.",
+        Outcome.NOTHING: "No folder is made, and no backup was begun.",
         Outcome.ABANDONED: (
             "The set stays marked as incomplete and can't be restored. The client asks for no "
             "truncation, ends the group's backup with an error if Setup had succeeded, and ends "

@@ -18,8 +18,10 @@ from typing import Final
 from attrs import frozen
 
 from eseback import orderdocs
+from eseconform.report import coverage
 from tools.assumptions import MarkError, assumptions_page, collect_assumptions
 from tools.client_faults import faults_page
+from tools.error_coverage import coverage_page
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -53,6 +55,16 @@ PAGES: Final[Mapping[str, Page]] = {
         "What the client does about each fault",
         "tools/client_faults.py, which tests/esebcli/test_faults.py asserts cell by cell",
         faults_page,
+    ),
+    "coverage.md": Page(
+        "What the cases of the harness cover",
+        "the cases and rules of eseconform",
+        coverage.coverage_page,
+    ),
+    "error-coverage.md": Page(
+        "Which errors and events a backup meets",
+        "tools/error_coverage.py, which tests/esesim/test_errors_provoked.py asserts row by row",
+        coverage_page,
     ),
     "state-diagram.md": Page(
         "How calls lead from state to state",

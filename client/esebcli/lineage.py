@@ -126,19 +126,25 @@ def _image(report: SetReport, part: GroupReport, database: SavedDatabase) -> Cha
     if not report.manifest.kind.has_databases:
         return None
     own = {f.name for f in part.group.files if f.original_name in database.original_names}
-    # What concerns no single file concerns every image.
-    if any(
-        f.layer is not _NOT_OF_AN_IMAGE and (f.file is None or f.file in own) for f in part.findings
-    ):
-        return None
     for facts in part.facts:
         if facts.name in own and facts.kind is FileKind.DATABASE and facts.header:
+            sign_db = facts.header.sign_db
+            own |= {f.name for f in part.facts if f.patch and f.patch.sign_db == sign_db}
             needed = [end.page.bkinfo for end in backup_ends(facts, part.facts)]
-            if needed:
-                return ChainImage(
-                    report.where,
-                    min(info.gen_low for info in needed),
-                    max(info.gen_high for info in needed),
-                    facts.header.sign_log,
-                )
+            if not needed or _damaged(part, own):
+                return None
+            return ChainImage(
+                report.where,
+                min(info.gen_low for info in needed),
+                max(info.gen_high for info in needed),
+                facts.header.sign_log,
+            )
     return None
+
+
+def _damaged(part: GroupReport, names: Container[str]) -> bool:
+    """Whether something is wrong with one of these files, or with no file in particular."""
+    return any(
+        finding.layer is not _NOT_OF_AN_IMAGE and (finding.file is None or finding.file in names)
+        for finding in part.findings
+    )

@@ -12,7 +12,8 @@ import json
 import uuid
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Final
+from types import GenericAlias
+from typing import Any, Final, get_args, get_origin
 
 from attrs import evolve, field, frozen, validators
 from cattrs import Converter, transform_error
@@ -235,10 +236,21 @@ def _make_converter() -> Converter:
     converter = Converter(forbid_extra_keys=True)
     converter.register_unstructure_hook(uuid.UUID, str)
     converter.register_structure_hook(uuid.UUID, lambda value, _: uuid.UUID(value))
-    # Without these, a number would be taken for a text and a text for a number.
+    # Without these, a number would be taken for a text, a text for a number, and anything empty
+    # for an empty list.
     for plain in (str, int, bool):
         converter.register_structure_hook(plain, _exactly)
+
+    def from_list(value: Any, kind: Any) -> tuple[Any, ...]:
+        as_list: Any = GenericAlias(list, get_args(kind)[:1])
+        return tuple(converter.structure(_exactly(value, list), as_list))
+
+    converter.register_structure_hook_func(_is_tuple, from_list)
     return converter
+
+
+def _is_tuple(kind: Any) -> bool:
+    return get_origin(kind) is tuple
 
 
 def _exactly(value: Any, wanted: type) -> Any:

@@ -75,6 +75,8 @@ def open_set(folder: Path) -> BackupSet:
             data = file.read(MANIFEST_BYTES_MAX + 1)
     except FileNotFoundError as error:
         raise SetError(f"{folder} is no backup set: it has no {MANIFEST_NAME}") from error
+    except NotADirectoryError as error:
+        raise SetError(f"{folder} is no backup set: it is no folder") from error
     except OSError as error:
         raise SetError(f"{path} can't be read: {error.strerror or error}") from error
     if len(data) > MANIFEST_BYTES_MAX:

@@ -24,10 +24,14 @@ from esebcli.verify import verify_sets
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
 
+capabilities: Final = ("incremental", "copy", "differential", "partial")
+"""What this client can do beyond a full backup, as the harness asks for it."""
+
 
 class Task(Protocol):
     """One job. ``kind`` is one of the values of :class:`Kind` or an enumeration of them; the
-    ``earlier_sets`` are the chain to continue, oldest first."""
+    ``earlier_sets`` are the chain to continue, oldest first; ``databases`` are display names of
+    some databases of the one group, empty for all."""
 
     @property
     def kind(self) -> str: ...
@@ -41,6 +45,8 @@ class Task(Protocol):
     def set_folder(self) -> Path: ...
     @property
     def earlier_sets(self) -> Sequence[Path]: ...
+    @property
+    def databases(self) -> Sequence[str]: ...
 
 
 @frozen
@@ -83,6 +89,7 @@ def client(api: BackupApi, task: Task) -> Claim:
         previous=None if kind.has_databases else _last_complete(earlier, task.groups),
         annotation=task.annotation,
         parallel=1,
+        databases=tuple(task.databases),
     )
     try:
         result = BackupJob(lambda: api, request).run()

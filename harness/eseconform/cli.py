@@ -28,8 +28,11 @@ def cli() -> None:
 
 
 @cli.command()
+@click.option("--sut", metavar="SPEC", help="The client: python:package.module:factory.")
 @click.option(
-    "--sut", required=True, metavar="SPEC", help="The client: python:package.module:factory."
+    "--server",
+    metavar="SPEC",
+    help="Judge a server instead: inproc (the simulator), or inproc:MUTANT of the zoo.",
 )
 @click.option("--suite", default="default", show_default=True, help="Which cases to run.")
 @click.option(
@@ -64,7 +67,8 @@ def cli() -> None:
     help="Failures that are known; a line that no longer holds breaks the run.",
 )
 def check(
-    sut: str,
+    sut: str | None,
+    server: str | None,
     suite: str,
     patterns: tuple[str, ...],
     seed: int,
@@ -74,7 +78,7 @@ def check(
     keep_sets: bool,
     expected: Path | None,
 ) -> None:
-    """Judge a client.
+    """Judge a client, or with --server a server.
 
     The client is a factory: it is called as factory(api, task), does one job on the api (every
         call
@@ -91,18 +95,28 @@ def check(
     from eseconform.report.table import console_for, print_report, progress
     from eseconform.results import to_json, write_results
     from eseconform.runner import Settings
+    from eseconform.serverside.run import CHECKS, chosen_checks, run_checks
+    from eseconform.serverside.target import load_target
     from eseconform.suite import make_plan, run_plan
     from eseconform.sut import load_sut
 
-    plan = make_plan(catalogue(), suite, patterns)
-    client = load_sut(sut)
+    if (sut is None) == (server is None):
+        raise UsageError("check needs either --sut, for a client, or --server")
+    plan = None if sut is None else make_plan(catalogue(), suite, patterns)
+    client = None if sut is None else load_sut(sut)
+    target = None if server is None else load_target(server)
+    checks = () if server is None else chosen_checks(patterns)
     expectations = read_expectations(expected) if expected is not None else ()
     folder = _writable(out)
     with progress() as listener, EventStream(folder / "events.ndjson", (listener,)) as events:
-        settings = Settings(client, catalogue(), seed, folder, events, keep_sets)
-        run = run_plan(plan, settings, jobs)
+        if target is not None:
+            run = run_checks(checks, target, seed, events, jobs)
+        elif plan is not None and client is not None:
+            settings = Settings(client, catalogue(), seed, folder, events, keep_sets)
+            run = run_plan(plan, settings, jobs)
     if expected is not None:
-        run = applied(expectations, run, today=today(), known=catalogue().cases)
+        known = catalogue().cases if server is None else [check.id for check in CHECKS]
+        run = applied(expectations, run, today=today(), known=known)
     write_results(run, folder)
     write_junit(run, folder)
     write_markdown([Source(run)], folder)
@@ -124,12 +138,18 @@ def check(
 @cli.command("list")
 @click.option("--requirements", "what", flag_value="requirements", help="Name the rules instead.")
 @click.option("--zoo", "what", flag_value="zoo", help="Name the zoo's clients instead.")
+@click.option("--servers", "what", flag_value="servers", help="Name the checks of servers instead.")
 def list_(what: str | None) -> None:
     """Name the cases, the rules, or the clients of the zoo."""
-    from eseconform.report.catalogue import case_table, requirement_table, zoo_table
+    from eseconform.report.catalogue import (
+        case_table,
+        requirement_table,
+        server_table,
+        zoo_table,
+    )
     from eseconform.report.table import console_for
 
-    makers = {"requirements": requirement_table, "zoo": zoo_table}
+    makers = {"requirements": requirement_table, "zoo": zoo_table, "servers": server_table}
     console_for().print(makers.get(what or "", case_table)())
 
 

@@ -182,6 +182,9 @@ class _CaseRun:
         error = next((b.error for b in talk.follower.backups if b.error is not None), None)
         note = f"after {error[1].name} at call {error[0]}" if error else ""
         self.findings += judge_protocol(talk)
+        # A client whose End was refused has done what it can.
+        refused = sum(context.end_failed for context in talk.follower.contexts.values())
+        left = evolve(left, contexts=max(0, left.contexts - refused))
         self.findings += judge_teardown(left, index, note)
         self.findings += _crash(answer, index)
         if spec.asked is not None:
@@ -199,6 +202,11 @@ class _CaseRun:
                 for count, fault in zip(
                     self.plans[index].counts, self._faults_of(index), strict=True
                 )
+            ],
+            incidents=[
+                (count.event.call, count.event.nth, count.event.text)
+                for count in self.incidents[index].counts
+                if count.fired
             ],
             remarkable={f.call for f in self.findings if f.job == index and f.call is not None},
         )

@@ -227,8 +227,8 @@ class FakeServer:
             if any(other.state.running for other in others):
                 raise EseBackupError.from_jet(-505, "backup_setup")
             self._step(me, setup_call(backup_type))
-            me.group, me.full = group, backup_type is BackupType.FULL
-            me.low = group.checkpoint if me.full else min(group.logs)
+            me.group, me.full = group, backup_type is not BackupType.LOGS_ONLY
+            me.low = group.checkpoint if backup_type is BackupType.FULL else min(group.logs)
 
     def backup_open_file(
         self, context: int, file_name: str, read_hint: int = 65536, sections: int = 1

@@ -11,7 +11,7 @@ from attrs import define, evolve
 
 from esebcli.chains import DatabaseReach, Stop
 from esebcli.job import BackupJob, BackupRequest
-from esebcli.manifest import Kind, State
+from esebcli.manifest import Kind, Manifest, State
 from esebcli.reports import Report
 from esebcli.verify import verify_sets
 from tests.esebcli.support_fake import SERVER, FakeServer, Group
@@ -163,15 +163,15 @@ def _broken_link(shelf: Shelf) -> tuple[str, ...]:
         elif generation < 10:
             (shelf.folder / "inc1" / FIRST / file.name).unlink()
 
-    def drop(manifest: object) -> object:
-        group = manifest.groups[0]  # type: ignore[attr-defined]
+    def drop(manifest: Manifest) -> Manifest:
+        group = manifest.groups[0]
+        assert group.logs is not None
         files = tuple(f for f in group.files if int(f.name[3:8], 16) >= 10)
         return evolve(
-            manifest,  # type: ignore[type-var]
-            groups=(evolve(group, files=files, logs=evolve(group.logs, low=10)),),
+            manifest, groups=(evolve(group, files=files, logs=evolve(group.logs, low=10)),)
         )
 
-    rewrite_manifest(shelf.folder / "inc1", drop)  # type: ignore[arg-type]
+    rewrite_manifest(shelf.folder / "inc1", drop)
     rehash(shelf.folder / "inc1")
     return names[:2]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from eseback.api import BackupApi
 from eseback.errors import EseBackupError
 from esebcli import transports
 from esebcli.cli import main
+from esebcli.manifest import Kind
 from esebcli.transports import ENTRY_POINT_GROUP
 from tests.esebcli.support_fake import FakeServer
 from tests.esebcli.support_jobs import flip, names_in
@@ -264,3 +266,90 @@ def test_version_is_light() -> None:
     assert "click" in loaded
     heavy = {"attr", "attrs", "cattrs", "rich", "eseback", "esebcli.job", "importlib.metadata"}
     assert not loaded & heavy
+
+
+# --- nodes, partial backups, bad input
+
+
+def test_nodes(run: Run, server: FakeServer) -> None:
+    outcome = run("nodes", "--server", "fake:x")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "storage group 'First Storage Group', instance 1, no icon" in outcome.out
+    assert "C:\\Program Files\\Exchsrvr\\mdbdata\\priv1.edb\n" in outcome.out
+    data = run("nodes", "--server", "fake:x", "--computer", "exch1", "--json").data
+    assert data["ok"] is False, "the scripted server minds the case"
+    data = run("nodes", "--server", "fake:x", "--computer", "EXCH1", "--json").data
+    assert data["ok"] is True and [c["name"] for c in data["computers"]] == ["EXCH1"]
+
+
+def test_nodes_that_do_not_answer(run: Run, server: FakeServer) -> None:
+    outcome = run("nodes", "--server", "fake:x", "--computer", "OTHER")
+    assert outcome.code == 1 and "hrCouldNotConnect" in one_line(outcome)
+    server.fail("get_nodes", EseBackupError.from_name("hrCouldNotConnect", "get_nodes"))
+    outcome = run("nodes", "--server", "fake:x", "--json")
+    assert outcome.code == 1 and outcome.out == "" and "get_nodes" in one_line(outcome)
+    outcome = run("nodes", "--server", "nowhere")
+    assert outcome.code == 2 and "has no scheme" in one_line(outcome)
+
+
+def test_one_database(run: Run, server: FakeServer, tmp_path: Path) -> None:
+    more = ("--group", "First Storage Group", "--database", "Store pub1")
+    outcome = run(*backup(*more, out=tmp_path / "set"))
+    assert outcome.code == 0
+    assert "  partial: made of 'Store pub1', without 'Store priv1'" in outcome.out
+    group = run("show", "--json", tmp_path / "set").data["groups"][0]
+    assert group["partial"] is True
+    assert [database["chosen"] for database in group["databases"]] == [False, True]
+    verified = run("verify", tmp_path / "set")
+    assert verified.code == 0
+    assert "  Store priv1: not restorable, because no set holds" in verified.out
+    assert "  Store pub1: restorable to log generation 6 (0x6) from set, the last" in verified.out
+    databases = run("verify", "--json", tmp_path / "set").data["chains"][0]["databases"]
+    assert [(d["stop"], d["restorable_to"]) for d in databases] == [("no image", None), ("end", 6)]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--database", "Store pub1"), "one --group"),
+        (("--group", "Second", "--group", "x", "--database", "y"), "one --group"),
+        (("--group", "Second", "--database", "x"), "has no database 'x' (it has: 'Store priv2')"),
+    ],
+)
+def test_databases_that_can_not_be_chosen(
+    run: Run, server: FakeServer, tmp_path: Path, more: tuple[str, ...], message: str
+) -> None:
+    outcome = run(*backup(*more, out=tmp_path / "set"))
+    assert outcome.code == 2 and message in one_line(outcome)
+    assert not (tmp_path / "set").exists()
+    assert not {"backup_setup", "backup_open_file"} & set(server.methods())
+
+
+def test_all_kinds_are_offered(run: Run, tmp_path: Path) -> None:
+    text = " ".join(run("backup", "--help").out.split())
+    assert "full-with-all-logs" in text and "this is inferred from its name" in text
+    offered = text[text.index("[full") + 1 : text.index("]", text.index("[full"))].split("|")
+    assert offered == [kind.value for kind in Kind]
+    assert run(*backup(kind="full-with-all-logs", out=tmp_path / "set")).code == 0
+    assert run("show", "--json", tmp_path / "set").data["kind"] == "full-with-all-logs"
+
+
+def test_verify_of_what_is_no_set(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("?")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    outcome = run("verify", tmp_path / "file", tmp_path / "loop", tmp_path / "nowhere")
+    assert outcome.code == 1 and outcome.err == ""
+    assert outcome.out.count("[manifest]") == 3 and outcome.out.endswith("verified: NOT OK\n")
+
+
+def test_names_that_the_terminal_has_no_form_for(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a Windows console: a store may be called anything."""
+    written = io.BytesIO()
+    narrow = io.TextIOWrapper(written, encoding="cp1252")
+    folder = tmp_path / "r\u00e9pertoire \u65e5\u672c \udcff"
+    monkeypatch.setattr(sys, "stdout", narrow)
+    run("verify", folder)
+    narrow.flush()
+    assert b"r\xe9pertoire \\u65e5\\u672c \\udcff" in written.getvalue()

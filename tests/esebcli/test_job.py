@@ -54,9 +54,10 @@ def test_full_backup_makes_the_documented_calls_in_order(
         (Kind.COPY, BackupType.FULL, True, False),
         (Kind.INCREMENTAL, BackupType.LOGS_ONLY, False, True),
         (Kind.DIFFERENTIAL, BackupType.LOGS_ONLY, False, False),
+        (Kind.FULL_WITH_ALL_LOGS, BackupType.FULL_WITH_ALL_LOGS, True, True),
     ],
 )
-def test_the_four_kinds(
+def test_the_kinds(
     server: FakeServer,
     tmp_path: Path,
     kind: Kind,

@@ -79,7 +79,7 @@ BROKEN: dict[str, tuple[Callable[[], Transcript], str]] = {
             .instance_end()
             .instance_end(error=JetErr.NO_BACKUP)
         ),
-        "ESE-BKP-SEQ-002",
+        "ESE-BKP-END-005",
     ),
     "list with a database open": (
         lambda: started().open(EDB).logs(error=JetErr.INVALID_BACKUP_SEQUENCE),
@@ -119,7 +119,7 @@ BROKEN: dict[str, tuple[Callable[[], Transcript], str]] = {
     ),
     "unknown type": (
         lambda: Transcript().prepare().setup(backup_type=9, error="hrInvalidParameter"),
-        "ESE-BKP-ARG-002",
+        "ESE-BKP-ARG-008",
     ),
     "a file that nobody listed": (
         lambda: started().open("C:\\boot.ini", error=JetErr.DATABASE_NOT_FOUND),
@@ -135,7 +135,32 @@ BROKEN: dict[str, tuple[Callable[[], Transcript], str]] = {
     ),
     "a handle that was closed": (
         lambda: started().copy(EDB).close(error="hrInvalidParameter"),
-        "ESE-BKP-ARG-005",
+        "ESE-BKP-ARG-006",
+    ),
+    "a flag that does not exist": (
+        lambda: in_logs().instance_end(7, error="hrInvalidParameter"),
+        "ESE-BKP-ARG-009",
+    ),
+    "the end of a list taken for a name": (
+        lambda: started().copy(EDB).open("", error="hrInvalidParameter"),
+        "ESE-BKP-PRF-001",
+    ),
+    "the log that is being written": (
+        lambda: in_logs().open("C:\\mdbdata\\E00.log", error=JetErr.MISSING_FILE_TO_BACKUP),
+        "ESE-BKP-LOG-004",
+    ),
+    "database after the truncate list": (
+        lambda: started().copy(EDB).truncate_list().open(STM, error=JetErr.INVALID_BACKUP_SEQUENCE),
+        "ESE-BKP-SEQ-010",
+    ),
+    "InstanceEnd of another's backup": (
+        lambda: (
+            Transcript()
+            .prepare()
+            .setup(error=JetErr.BACKUP_IN_PROGRESS)
+            .instance_end(error=JetErr.NO_BACKUP)
+        ),
+        "ESE-BKP-LOCK-001",
     ),
     "end before the list": (
         lambda: started().copy(EDB, STM).instance_end(error=JetErr.BACKUP_ABORT_BY_CALLER),
@@ -158,14 +183,14 @@ def test_a_forbidden_call_is_named_with_its_rule(name: str) -> None:
 def test_a_dismounted_database_was_not_offered() -> None:
     transcript = Transcript(dismounted="C:\\mdbdata\\old.edb").prepare().setup()
     transcript.open("C:\\mdbdata\\old.edb", error=JetErr.DATABASE_NOT_FOUND)
-    assert rules(judged(transcript, outcome=Outcome.FAILURE)) == ["ESE-BKP-ARG-004"]
+    assert rules(judged(transcript, outcome=Outcome.FAILURE)) == ["ESE-BKP-DISC-004"]
 
 
 # Whole backups: claimed as a success, with one thing left out.
 INCOMPLETE: dict[str, tuple[Callable[[], Transcript], list[str]]] = {
     "streaming file skipped": (
         lambda: started().copy(EDB).logs().copy(*LOGS).truncate().instance_end().end(),
-        ["ESE-BKP-READ-001", "ESE-BKP-TRN-002"],
+        ["ESE-BKP-END-007", "ESE-BKP-READ-001", "ESE-BKP-TRN-002"],
     ),
     "database closed early": (
         lambda: (
@@ -180,7 +205,7 @@ INCOMPLETE: dict[str, tuple[Callable[[], Transcript], list[str]]] = {
             .instance_end()
             .end()
         ),
-        ["ESE-BKP-READ-002", "ESE-BKP-TRN-002"],
+        ["ESE-BKP-END-007", "ESE-BKP-READ-002", "ESE-BKP-TRN-002"],
     ),
     "log closed early": (
         lambda: in_logs().copy(LOGS[0]).open(LOGS[1]).read(SIZE - 1).close().instance_end().end(),
@@ -192,7 +217,7 @@ INCOMPLETE: dict[str, tuple[Callable[[], Transcript], list[str]]] = {
     ),
     "truncated one log early": (
         lambda: in_logs().copy(LOGS[0]).truncate().copy(LOGS[1]).instance_end().end(),
-        ["ESE-BKP-TRN-001"],
+        ["ESE-BKP-TRN-001", "ESE-BKP-TRN-007"],
     ),
     "never truncated": (
         lambda: in_logs().copy(*LOGS).instance_end().end(),
@@ -200,7 +225,7 @@ INCOMPLETE: dict[str, tuple[Callable[[], Transcript], list[str]]] = {
     ),
     "never ended": (
         lambda: in_logs().copy(*LOGS).truncate().end(),
-        ["ESE-BKP-END-001"],
+        ["ESE-BKP-END-001", "ESE-BKP-END-006"],
     ),
     "ended with ERROR": (
         lambda: in_logs().copy(*LOGS).truncate().instance_end(InstanceEnd.ERROR).end(),
@@ -263,9 +288,10 @@ def test_a_read_error_is_not_the_end_of_the_file() -> None:
     transcript.close(error="hrInvalidParameter").copy(STM).logs().copy(*LOGS)
     transcript.truncate().instance_end().end()
     findings = judged(transcript)
-    assert rules(findings) == ["ESE-BKP-READ-003", "ESE-BKP-TRN-002"]
+    assert rules(findings) == ["ESE-BKP-END-007", "ESE-BKP-READ-003", "ESE-BKP-TRN-002"]
     assert (
-        "50000 of 100000 bytes read; its read failed with hrReadVerifyFailure" in findings[-1].text
+        "50000 of 100000 bytes read; its read failed with hrReadVerifyFailure"
+        in next(f.text for f in findings if f.requirement == "ESE-BKP-READ-003")
     )
 
 
@@ -331,7 +357,7 @@ def test_a_second_group_in_the_same_context() -> None:
 def test_one_group_in_two_contexts_at_once() -> None:
     transcript = started().prepare(context=2).setup(context=2, error=JetErr.BACKUP_IN_PROGRESS)
     findings = judged(transcript, outcome=Outcome.FAILURE)
-    assert [(f.requirement, f.call) for f in findings] == [("ESE-BKP-SEQ-007", 4)]
+    assert [(f.requirement, f.call) for f in findings] == [("ESE-BKP-CON-001", 4)]
 
 
 def test_bytes_lost_with_an_error_are_missed_at_the_end() -> None:

@@ -166,9 +166,8 @@ def test_transcripts_are_linked_from_where_the_report_is() -> None:
 
 
 def test_several_runs_make_one_matrix(run: RunResult) -> None:
-    other = evolve(
-        run, sut="python:other:one", cases=(a_case("good", EARLY), a_case("new", profile="rtm"))
-    )
+    both = (a_case("good", EARLY), a_case("good", profile="rtm"), a_case("new", profile="rtm"))
+    other = evolve(run, sut="python:other:one", cases=both)
     matrix = merge([Source(run), Source(other)])
     assert [(c.client, c.profile) for c in matrix.columns] == [
         ("python:x:y", "exchange-2003-sp1"),
@@ -179,11 +178,20 @@ def test_several_runs_make_one_matrix(run: RunResult) -> None:
     cells = {
         row.id: [c.case.verdict.value if c else None for c in row.cells] for row in matrix.rows
     }
-    assert cells["good"] == ["PASS", "FAIL", None]
+    assert cells["good"] == ["PASS", "FAIL", "PASS"]
     assert cells["new"] == [None, None, "PASS"]
+    good = next(row for row in matrix.rows if row.id == "good")
+    assert good.anchor == "case-2-1"  # where it fails
     page = parsed(html([Source(run), Source(other)]))
-    assert page.text.count("not run") == 9
+    assert page.text.count("not run") == 8
     assert "2 runs" in page.text
+
+
+def test_cases_with_a_profile_of_their_own_share_a_column() -> None:
+    run = a_run(a_case("a"), a_case("b", profile="rtm"), a_case("c", profile=""))
+    matrix = merge([Source(run)])
+    assert [column.profile for column in matrix.columns] == [""]
+    assert "Title of b · rtm" in parsed(html([Source(run)])).text
 
 
 def test_the_same_client_twice_is_told_apart(run: RunResult) -> None:
@@ -210,6 +218,7 @@ def test_long_texts_are_cut() -> None:
 
 def test_an_empty_run_is_a_page_too() -> None:
     assert "nothing ran" in parsed(html([Source(a_run())])).text
+    assert timeline(merge([Source(a_run(seconds=0.0))]), 0) == []
 
 
 def test_logs_fall_into_segments_by_fate() -> None:

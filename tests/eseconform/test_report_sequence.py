@@ -123,6 +123,20 @@ def test_faults_are_marked_where_they_fired() -> None:
     assert marks == {5: "late", 7: "bad page", 8: "late"}
 
 
+def test_what_others_did_is_told_at_the_call_after_it() -> None:
+    records = recorded(full_backup())
+    rule = FaultRule(FaultAction.BAD_PAGE, "backup_open_file", file="*.stm")
+    incidents = [
+        (None, 1, "dismount before the job"),
+        ("backup_read_file", 2, "crash"),
+        ("backup_open_file", 2, "stop"),
+        ("backup_end", 9, "never"),
+    ]
+    steps = draw(records, {}, {}, faults=[(rule, "bad page")], incidents=incidents).steps
+    marks = {step.first: step.fault for step in steps if step.fault}
+    assert marks == {1: "dismount before the job", 5: "crash", 7: "stop; bad page"}
+
+
 def test_too_many_steps_keep_what_stands_out() -> None:
     talk = Transcript().prepare().setup()
     for number in range(3 * STEPS_MAX):

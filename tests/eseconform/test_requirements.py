@@ -27,8 +27,8 @@ phases = ["end"]
 """
 
 
-def test_there_are_thirty_rules_or_more() -> None:
-    assert len(requirements()) >= 30
+def test_there_are_eighty_rules_or_more() -> None:
+    assert len(requirements()) >= 80
 
 
 def test_ids_have_one_form_and_statements_are_sentences() -> None:

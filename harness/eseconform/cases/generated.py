@@ -19,8 +19,10 @@ from esesim.faults import FaultAction, When
 
 FAMILY: Final = "faults at every call"
 TOPOLOGY: Final = "tiny"
-MIDDLE: Final = 4
-"""Which of several calls is one in the middle: of two databases' files and at least three logs."""
+MIDDLE_FILE: Final = 2
+"""Which file is one in the middle: the .stm, after the .edb and before the logs."""
+MIDDLE_READ: Final = 4
+"""Which read is one in the middle: with the largest buffers the end of the second file."""
 
 
 class Mishap(Enum):
@@ -103,7 +105,6 @@ _WORDS: Final = {
 }
 _ALWAYS: Final = ("END-002", "END-003", "HON-001", "HON-002", "HON-006")
 _LOST: Final = ("RTY-001", "RTY-002", "HON-005")
-_NTH: Final = {Position.ONLY: 1, Position.FIRST: 1, Position.MIDDLE: MIDDLE, Position.LAST: 0}
 STEPS_OF_DELAY: Final = 12
 
 
@@ -163,13 +164,20 @@ def _case(target: Target, position: Position, mishap: Mishap) -> Case:
     )
 
 
+def _nth(target: Target, position: Position) -> int:
+    """Number of the call that is hit; 0 for the last, whichever that is."""
+    if position is Position.MIDDLE:
+        return MIDDLE_READ if target.call == "backup_read_file" else MIDDLE_FILE
+    return 0 if position is Position.LAST else 1
+
+
 def _fault(target: Target, position: Position, mishap: Mishap) -> FaultSpec:
     fails = mishap in (Mishap.ERROR, Mishap.ERROR_AFTER)
     after = mishap in (Mishap.LOST_ANSWER, Mishap.ERROR_AFTER)
     return FaultSpec(
         action=FaultAction.HRESULT if fails else FaultAction.DROP,
         call=target.call,
-        nth=_NTH[position],
+        nth=_nth(target, position),
         when=When.AFTER if after else When.BEFORE,
         error=target.error if fails else None,
     )
@@ -177,5 +185,5 @@ def _fault(target: Target, position: Position, mishap: Mishap) -> FaultSpec:
 
 def _delay(target: Target, position: Position) -> EventSpec:
     return EventSpec(
-        Deed.WAIT, call=target.call, nth=_NTH[position] or 1, steps=STEPS_OF_DELAY
+        Deed.WAIT, call=target.call, nth=_nth(target, position), steps=STEPS_OF_DELAY
     )

@@ -44,7 +44,11 @@ class FaultModel:
             if after and not succeeds:
                 break
             # All of one moment are counted before the first of them acts.
-            hits = [fault for place, fault in enumerate(self._faults) if self._hit(place, session, act, after)]
+            hits = [
+                fault
+                for place, fault in enumerate(self._faults)
+                if self._hit(place, session, act, after)
+            ]
             if hits and hits[0].jet is None:
                 self._dropped.add(session)
                 return (Verdict.DROP_AFTER if after else Verdict.DROP_BEFORE), 0
@@ -69,7 +73,9 @@ class FaultModel:
         self._faults, self._matched = self._without(session)
 
     def _without(self, session: int) -> tuple[tuple[Fault, ...], list[int]]:
-        kept = [(f, n) for f, n in zip(self._faults, self._matched, strict=True) if f.session != session]
+        kept = [
+            (f, n) for f, n in zip(self._faults, self._matched, strict=True) if f.session != session
+        ]
         return tuple(fault for fault, _ in kept), [matched for _, matched in kept]
 
     def key(self) -> object:

@@ -168,9 +168,7 @@ class Law:
         return None
 
 
-def _put(
-    volume: MemoryVolume, config: InstanceConfig, files: Iterable[tuple[str, bytes]]
-) -> None:
+def _put(volume: MemoryVolume, config: InstanceConfig, files: Iterable[tuple[str, bytes]]) -> None:
     for name, data in files:
         path = config.resolve(name)
         volume.make_directory(path.rpartition("/")[0])

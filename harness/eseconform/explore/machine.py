@@ -15,11 +15,13 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from eseback.api import BackupApi
 from eseback.errors import JetErr
-from eseconform.explore.model import CLIENTS
 from eseconform.explore.player import Divergence, Player, next_by_the_book, shrink
 from eseconform.explore.stage import Wrap, unwrapped
 from eseconform.explore.steps import Act, Fault, Shape, Step
+from eseconform.explore.world import CLIENTS
+from esesim.server import SimulatedServer
 
 _RUN_MAX: Final = 6
 """Calls of a good client in one step."""
@@ -50,7 +52,7 @@ class Exploration(RuleBasedStateMachine):
 
     # What the classes made by `exploration` replace.
     pace: ClassVar[int | None] = None
-    wrap: ClassVar[Wrap] = staticmethod(unwrapped)
+    wrap: ClassVar[staticmethod[[BackupApi, SimulatedServer], BackupApi]] = staticmethod(unwrapped)
     seen: ClassVar[dict[str, int]]
 
     player: Player
@@ -60,8 +62,13 @@ class Exploration(RuleBasedStateMachine):
         """A server starts, and all clients have a context."""
         self._start(shape, tuple(faults))
 
-    @rule(who=_WHO, group=_TWO, full=st.booleans(), truncate=st.booleans(),
-          calls=st.integers(1, _RUN_MAX))
+    @rule(
+        who=_WHO,
+        group=_TWO,
+        full=st.booleans(),
+        truncate=st.booleans(),
+        calls=st.integers(1, _RUN_MAX),
+    )
     def go_on(self, who: int, group: int, full: bool, truncate: bool, calls: int) -> None:
         """A good client makes its next calls."""
         self._go_on(who, group, full, truncate, calls)
@@ -130,10 +137,17 @@ def exploration(
     return type(base.__name__, (base,), members)
 
 
-def run_machine(machine: type[Exploration], shape: settings) -> Divergence | None:
-    """Run a machine as ``shape`` says; what it found, by as few steps as possible."""
+def run_machine(
+    machine: type[Exploration], shape: settings, seed: int | None = None
+) -> Divergence | None:
+    """Run a machine as ``shape`` says; what it found, by as few steps as possible.
+
+    ``seed`` repeats what was drawn; None leaves it to the settings.
+    """
     # Leaving steps out of a list is quicker, and gives less, than Hypothesis's general shrinking.
     phases = [phase for phase in shape.phases if phase not in (Phase.shrink, Phase.explain)]
+    if seed is not None:
+        machine = hypothesis.seed(seed)(machine)
     one = settings(shape, phases=phases, report_multiple_bugs=False, print_blob=False)
     try:
         run_state_machine_as_test(machine, settings=one)  # type: ignore[no-untyped-call]

@@ -7,90 +7,25 @@ only what no client can know: what lies on its disks (:class:`Facts`).
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve
 
 from eseback.errors import EseBackupError, JetErr
 from eseback.order import BackupCall, BackupCell, BackupState, backup_cell
 from eseback.structures import OpenedFile
 from eseconform.explore.faultmodel import FaultModel, Verdict
 from eseconform.explore.steps import SETUPS, Act, Fault, Shape, Step, session_of
-
-CLIENTS: Final = 3
-FIRST_READ_BYTES: Final = 3 * 4096
-"""Bytes that ``Act.READ`` asks for: the least that the engine takes as the first of a database."""
-
-
-class Facts(Protocol):
-    """What is true of the server's disks, now."""
-
-    def exists(self, path: str) -> bool:
-        """Whether there is a file of that Windows path."""
-
-    def oldest(self, group: int) -> int:
-        """The oldest generation on disk: of the closed logs, or the current one."""
-
-    def generation(self, group: int) -> int:
-        """The generation that is being written."""
-
-
-@frozen
-class Answer:
-    """How a step ends: unsigned HRESULT (0 is success), JET error; ``lost``: no connection."""
-
-    hresult: int = 0
-    jet: int | None = None
-    lost: bool = False
-
-
-@define
-class OpenFile:
-    """The file that a context has open; ``store`` for an .edb of a mounted store."""
-
-    handle: int | None  # None: the client was not told
-    size: int
-    store: int | None
-    position: int = 0
-
-
-@define
-class Run:
-    """What the backup of a context has done so far."""
-
-    full: bool
-    stores: frozenset[int]  # mounted when it began
-    copied: set[int] = field(factory=set)
-    high: int | None = None  # highest generation of the list
-    truncated: bool = False
-
-
-@define
-class Context:
-    """A client's context as the table sees it. ``group`` is the one that its backup is of."""
-
-    state: BackupState = BackupState.PREPARED
-    group: int | None = None
-    run: Run | None = None
-    file: OpenFile | None = None
-
-
-@define
-class Group:
-    """Mounted stores, and for each store the generation that its last backup reaches."""
-
-    mounted: set[int]
-    backed_up_to: dict[int, int] = field(factory=dict)
-
-
-@frozen
-class Call:
-    """A step as the model's clients make it: handle and file are what they hold."""
-
-    step: Step
-    path: str = ""
-    handle: int = 0
-    wanted: int = 0  # bytes that a read asks for
+from eseconform.explore.world import (
+    CLIENTS,
+    Answer,
+    Call,
+    Context,
+    Facts,
+    Group,
+    OpenFile,
+    Run,
+)
 
 
 class Model:
@@ -115,8 +50,9 @@ class Model:
             return self._stores(step), None
         if step.act is Act.STOP:
             holder = self.holder(step.group)
-            cell = holder and backup_cell(holder.state, BackupCall.STOP_BY_SERVER)
-            return Answer(), cell
+            if holder is None:
+                return Answer(), None
+            return Answer(), backup_cell(holder.state, BackupCall.STOP_BY_SERVER)
         context = self.contexts[step.who]
         if step.act is Act.HANG_UP:
             return Answer(), backup_cell(context.state, BackupCall.CONNECTION_LOST)
@@ -245,9 +181,7 @@ class Model:
         """A client whose connection was lost connects anew, without the faults of the old one."""
         self.faults.forget(session)
 
-    def _act(
-        self, call: Call, context: Context, opened: OpenedFile | None, facts: Facts
-    ) -> None:
+    def _act(self, call: Call, context: Context, opened: OpenedFile | None, facts: Facts) -> None:
         """What a call that succeeded changes beside the state."""
         act = call.step.act
         run, file = context.run, context.file
@@ -258,7 +192,8 @@ class Model:
         elif act in (Act.OPEN_EDB, Act.OPEN_STM, Act.OPEN_LOG, Act.OPEN_UNKNOWN):
             database = act is Act.OPEN_EDB and context.state is BackupState.DATABASES
             store = call.step.store if database else None
-            context.file = OpenFile(opened and opened.handle, opened.size if opened else 0, store)
+            handle, size = (None, 0) if opened is None else (opened.handle, opened.size)
+            context.file = OpenFile(handle, size, store)
         elif act in _READS and file is not None:
             file.position = min(file.position + call.wanted, file.size)
         elif run is None or context.group is None:
@@ -293,10 +228,21 @@ class Model:
             (
                 context.state,
                 context.group,
-                context.run and (context.run.full, frozenset(context.run.copied), context.run.high,
-                                 context.run.truncated, context.run.stores),
-                context.file and (context.file.handle is None, context.file.size,
-                                  context.file.store, context.file.position),
+                context.run
+                and (
+                    context.run.full,
+                    frozenset(context.run.copied),
+                    context.run.high,
+                    context.run.truncated,
+                    context.run.stores,
+                ),
+                context.file
+                and (
+                    context.file.handle is None,
+                    context.file.size,
+                    context.file.store,
+                    context.file.position,
+                ),
             )
             for context in self.contexts
         )
@@ -326,7 +272,8 @@ _READS: Final = dict.fromkeys(
     (BackupCall.READ, BackupCall.READ_BAD_HANDLE),
 )
 _CLOSES: Final = dict.fromkeys(
-    (Act.CLOSE, Act.CLOSE_STRANGE, Act.CLOSE_OTHERS), (BackupCall.CLOSE, BackupCall.CLOSE_BAD_HANDLE)
+    (Act.CLOSE, Act.CLOSE_STRANGE, Act.CLOSE_OTHERS),
+    (BackupCall.CLOSE, BackupCall.CLOSE_BAD_HANDLE),
 )
 _PLAIN: Final = {
     Act.SETUP_NO_INSTANCE: BackupCall.CONTROL_ARGUMENT_ERROR,

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from eseback.order import BackupState
 from eseback.structures import OpenedFile
-from eseconform.explore.model import CLIENTS, Answer, Call, Model
+from eseconform.explore.model import Model
 from eseconform.explore.stage import Stage, Wrap, unwrapped
 from eseconform.explore.steps import (
     GROUP_ACTS,
@@ -22,6 +22,7 @@ from eseconform.explore.steps import (
     describe,
     session_of,
 )
+from eseconform.explore.world import CLIENTS, Answer
 
 LISTS = (Act.LOG_LIST, Act.TRUNCATE_LIST)
 READS = (Act.READ, Act.READ_REST, Act.READ_STRANGE, Act.READ_OTHERS)
@@ -35,13 +36,16 @@ class Divergence(AssertionError):
         self.scenario = scenario
         self.reason = reason
 
-    def __str__(self) -> str:
+    @property
+    def summary(self) -> str:
+        """The reason and the steps that led to it."""
         scenario = self.scenario
-        return (
-            f"{self.reason}\n\n{len(scenario.steps)} steps on {scenario.shape}:\n"
-            f"{describe(scenario.steps)}\n\nrepro.toml:\n{scenario.to_toml()}\n"
-            f"as a test:\n{scenario.to_test()}"
-        )
+        faults = "".join(f", {fault}" for fault in scenario.faults)
+        head = f"{self.reason}\n{len(scenario.steps)} steps on {scenario.shape}{faults}:"
+        return f"{head}\n{describe(scenario.steps)}"
+
+    def __str__(self) -> str:
+        return f"{self.summary}\n\nas a test:\n\n{self.scenario.to_test()}"
 
 
 class Player:
@@ -112,7 +116,12 @@ class Player:
         )
 
     def _check_value(
-        self, step: Step, was: BackupState, listed: tuple[str, ...], count: int | None, value: object
+        self,
+        step: Step,
+        was: BackupState,
+        listed: tuple[str, ...],
+        count: int | None,
+        value: object,
     ) -> None:
         """What a call that succeeded returned, and the law where a backup ended well."""
         client = self.stage.clients[step.who]
@@ -222,7 +231,7 @@ def _without_something(scenario: Scenario) -> Iterable[Scenario]:
         {"steps_per_call": 0},
         {"backed_up": False},
     ):
-        changed = evolve(shape, **simpler)  # type: ignore[arg-type]
+        changed = evolve(shape, **simpler)
         if changed != shape:
             yield evolve(scenario, shape=changed)
 

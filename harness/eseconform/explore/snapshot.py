@@ -21,6 +21,7 @@ from uuid import UUID
 
 import attrs
 
+from eseback.order import BACKUP_ORDER, BACKUP_ORDER_2000
 from esesim.volume.sparse import SparseBytes
 
 T = TypeVar("T")
@@ -28,6 +29,8 @@ _RLOCK: Final = type(threading.RLock())
 _LOCK: Final = type(threading.Lock())
 _SHARED_BYTES_MIN: Final = 64
 _CONSTANTS: Final = (int, float, str, bytes, Enum, UUID, NoneType, FunctionType, type)
+_TABLES: Final = frozenset(map(id, (BACKUP_ORDER, BACKUP_ORDER_2000)))
+"""Tables that nobody changes, by identity."""
 
 
 class Snapshot(Generic[T]):
@@ -56,6 +59,7 @@ class _Pickler(pickle.Pickler):
         self.shared: list[object] = []
         self._places: dict[int, int] = {}
         self._kept: list[object] = []  # so that no number of an object is used twice
+        self._known: dict[int, bool] = {}
         self._fields: dict[type, tuple[str, ...]] = {}
 
     def persistent_id(self, obj: Any) -> int | None:
@@ -64,6 +68,8 @@ class _Pickler(pickle.Pickler):
         if kind is SparseBytes:
             # The copy shares the chunks; whoever changes one first makes it its own.
             return self._put(obj, obj if id(obj) in self._places else obj.copy())
+        if kind is dict and id(obj) in _TABLES:
+            return self._put(obj, obj)
         if kind is _Shared:
             return self._put(obj, obj.value)
         if kind is bytes:
@@ -78,9 +84,12 @@ class _Pickler(pickle.Pickler):
             names = self._fields[kind] = _frozen_fields(kind)
         if not names:
             return False
-        if id(obj) not in self._places:
-            return all(self._is_constant(getattr(obj, name)) for name in names)
-        return True
+        known = self._known.get(id(obj))
+        if known is None:
+            known = all(self._is_constant(getattr(obj, name)) for name in names)
+            self._known[id(obj)] = known
+            self._kept.append(obj)
+        return known
 
     def _is_constant(self, value: object) -> bool:
         if isinstance(value, tuple | frozenset):
@@ -128,7 +137,7 @@ class _Unpickler(pickle.Unpickler):
         self._made: dict[int, SparseBytes] = {}
 
     def persistent_load(self, pid: Any) -> object:
-        """The shared object of that place; bytes of files are copied, once for all that use them."""
+        """The shared object of that place; bytes of files are copied, once for all users."""
         found = self._shared[pid]
         if type(found) is SparseBytes:
             made = self._made.get(pid)

@@ -17,9 +17,9 @@ from eseback.errors import ConnectionLost, EseBackupError
 from eseback.structures import OpenedFile
 from eseconform.explore.faultmodel import fault_rule
 from eseconform.explore.law import Law, Taken
-from eseconform.explore.model import CLIENTS, FIRST_READ_BYTES, Answer, Call
 from eseconform.explore.snapshot import Snapshot
-from eseconform.explore.steps import SETUPS, Act, Fault, Shape, Step, session_of
+from eseconform.explore.steps import Act, Fault, Shape, Step, session_of
+from eseconform.explore.world import CLIENTS, FIRST_READ_BYTES, Answer, Call
 from esesim.exchange import StorageGroup
 from esesim.faults import FaultInjector, FaultPlan
 from esesim.server import SimulatedServer
@@ -169,7 +169,8 @@ class Stage:
         step, act = call.step, call.step.act
         method = act.method
         if method is None:
-            return self._administer(step, client)
+            self._administer(step, client)
+            return None
         api, context, taken = client.api, client.context, client.taken
         match method:
             case "backup_prepare":

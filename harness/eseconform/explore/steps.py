@@ -77,7 +77,9 @@ def _methods() -> dict[Act, str]:
         "dependencies": "backup_get_dependency_info",
     }
     # The first word that fits: "truncate_list" stands before "truncate".
-    found = ((act, next((m for w, m in words.items() if act.value.startswith(w)), "")) for act in Act)
+    found = (
+        (act, next((m for w, m in words.items() if act.value.startswith(w)), "")) for act in Act
+    )
     return {act: method for act, method in found if method}
 
 
@@ -129,7 +131,9 @@ def unpack_step(text: str) -> Step:
             raise ValueError("a number is out of range")
         return Step(Act(act), who, group, store)
     except ValueError as error:
-        raise UsageError(f"step {text!r}: {error}; it reads 'open_edb 0 0 1', for example") from None
+        raise UsageError(
+            f"step {text!r}: {error}; it reads 'open_edb 0 0 1', for example"
+        ) from None
 
 
 @frozen
@@ -189,7 +193,10 @@ class Scenario:
         """As the text of a ``repro.toml``."""
         plain = self.to_dict()
         lines = ["steps = [", *(f'    "{step}",' for step in plain["steps"]), "]"]
-        for name, table in (("[shape]", plain["shape"]), *(("[[fault]]", f) for f in plain["fault"])):
+        for name, table in (
+            ("[shape]", plain["shape"]),
+            *(("[[fault]]", f) for f in plain["fault"]),
+        ):
             lines += ["", name, *(f"{key} = {_toml(value)}" for key, value in table.items())]
         return "\n".join(lines) + "\n"
 

@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from eseconform.judge.ledger import GroupBackup
 from eseconform.judge.protocol import Conversation
-from eseconform.judge.replay import Chain, SavedDatabase, generation_of
+from eseconform.judge.replay import PATCH_FILE, Chain, SavedDatabase, generation_of
 from eseconform.judge.setcheck import SetFiles, differences, sort_out
 
 
@@ -98,5 +98,6 @@ def assemble(sets: Sequence[SetFiles], base: str) -> Chain | None:
 def _logs(sets: Sequence[SetFiles], base: str) -> Iterator[tuple[str, Path]]:
     for files in sets:
         for name, file in files.files.items():
-            if generation_of(name, base) is not None and file.path is not None:
+            wanted = generation_of(name, base) is not None or name.lower().endswith(PATCH_FILE)
+            if wanted and file.path is not None:
                 yield name, file.path

@@ -114,7 +114,9 @@ class _Judge:
             self._add("ESE-BKP-DATA-005", text)
         for group, outcome in truth.items():
             if talk.claims_success or self._claims_generation(group):
-                self._restore(group, outcome)
+                self._restore(group, outcome, self._chain)
+            if not talk.claims_success and outcome.measured and outcome.restorable_to is None:
+                self._restore_without_this(group, outcome)
             self._deleted_logs(group, outcome)
         return DataResult(self._findings, truth)
 
@@ -182,8 +184,15 @@ class _Judge:
 
     # --- the chain -------------------------------------------------------------------------------
 
-    def _restore(self, group: str, outcome: GroupTruth) -> None:
-        sets = [set_files(record, group) for record in self._chain]
+    def _restore_without_this(self, group: str, outcome: GroupTruth) -> None:
+        """After a failure the chain still restores to where it did before."""
+        before = GroupTruth()
+        if len(self._chain) > 1:
+            self._restore(group, before, self._chain[:-1])
+        outcome.restorable_to, outcome.summary = before.restorable_to, before.summary
+
+    def _restore(self, group: str, outcome: GroupTruth, records: Sequence[JobRecord]) -> None:
+        sets = [set_files(record, group) for record in records]
         present = [files for files in sets if files is not None]
         if len(present) < len(sets) or not present:
             outcome.measured, outcome.reason = True, f"{group} is missing from the chain"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from attrs import define, field
 
 from eseback.constants import BackupType, InstanceEnd
-from eseback.errors import JetErr
+from eseback.errors import ROW_BY_JET, JetErr
 from eseback.order import (
     BackupCall,
     BackupCell,
@@ -30,6 +30,8 @@ States = frozenset[BackupState]
 PREPARED: States = frozenset({BackupState.PREPARED})
 ENDED: States = frozenset({BackupState.ENDED})
 
+BACKUP_IN_PROGRESS = ROW_BY_JET[JetErr.BACKUP_IN_PROGRESS].name
+_ENDS = (BackupCall.INSTANCE_END_SUCCESS, BackupCall.INSTANCE_END_ERROR, BackupCall.END)
 _SETUPS = (BackupCall.SETUP_FULL, BackupCall.SETUP_LOGS_ONLY)
 _FAILURES = {
     BackupCall.READ: (BackupCall.READ_DATABASE_FAILED, BackupCall.READ_LOG_FAILED),
@@ -62,6 +64,7 @@ class Context:
         lost: the connection broke; what the client still tries is not judged.
         refused_at: number of the last Setup, if another's backup was in its way.
         only_truncate_list: the database phase ended with GetTruncateLogFiles, not with the log list.
+        end_failed: the last End for it failed.
     """
 
     handle: int
@@ -72,6 +75,7 @@ class Context:
     lost: bool = False
     refused_at: int | None = None
     only_truncate_list: bool = False
+    end_failed: bool = False
 
     def dismounted(self, name: str) -> bool:
         """Whether a file belongs to a database that Prepare listed as not mounted."""
@@ -157,7 +161,7 @@ class Follower:
     ) -> None:
         """What later breaches are explained with."""
         if variant in _SETUPS:
-            in_progress = record.error is not None and record.error.name == "hrBackupInProgress"
+            in_progress = record.error is not None and record.error.name == BACKUP_IN_PROGRESS
             context.refused_at = record.number if in_progress else None
             context.only_truncate_list = False
         elif record.error is None and variant is BackupCall.TRUNCATE_LIST:
@@ -165,6 +169,8 @@ class Follower:
             context.only_truncate_list = not listed
         elif variant is BackupCall.LOG_LIST:
             context.only_truncate_list = False
+        if variant is BackupCall.END:
+            context.end_failed = record.error is not None
         if record.method == "backup_open_file" and record.error is None:
             self.handles[records.opened(record).handle] = context.handle
 
@@ -241,10 +247,11 @@ def _open_variant(name: str, backup: GroupBackup | None) -> BackupCall:
         return BackupCall.ARGUMENT_ERROR
     if backup is not None and backup.has_stream(name):
         return BackupCall.OPEN_DATABASE
-    listed = backup is None or backup.logs is None or backup.has_log(name)
-    return (
-        BackupCall.OPEN_LOG if name.lower().endswith(".log") and listed else BackupCall.OPEN_UNKNOWN
-    )
+    if backup is not None and backup.has_log(name):
+        return BackupCall.OPEN_LOG  # also a patch file of Exchange 2000
+    unlisted = backup is None or backup.logs is None
+    is_log = name.lower().endswith(".log")
+    return BackupCall.OPEN_LOG if is_log and unlisted else BackupCall.OPEN_UNKNOWN
 
 
 def _is_current(record: CallRecord, context: Context) -> bool:
@@ -265,6 +272,11 @@ def narrowed(
         return ENDED
     if error.jet == JetErr.NO_BACKUP:
         return PREPARED
+    if variant in _SETUPS and error.name == BACKUP_IN_PROGRESS:
+        return frozenset(cells)  # this answer says that nothing was begun
+    if error.jet == JetErr.BACKUP_ABORT_BY_SERVER and variant not in _ENDS:
+        stops = (backup_cell(state, BackupCall.STOP_BY_SERVER) for state in cells)
+        return frozenset(stop.next_state for stop in stops)
     after: set[BackupState] = set()
     for state, cell in cells.items():
         after.add(cell.next_state)
@@ -284,8 +296,6 @@ def after_failure(state: BackupState, variant: BackupCall, error: CallError) -> 
         cell = backup_cell(state, failure)
         if cell.possible and not cell.ok:
             after.add(cell.next_state)
-    if error.jet == JetErr.BACKUP_ABORT_BY_SERVER:
-        after.add(backup_cell(state, BackupCall.STOP_BY_SERVER).next_state)
     return frozenset(after)
 
 
@@ -334,9 +344,10 @@ def _note_end(
 
 
 def _note_read(attempt: Attempt, record: CallRecord) -> None:
-    if attempt.error is not None and attempt.read_after_error is None:
-        attempt.read_after_error = record.number
     if record.error is not None:
+        # A server that still answers had not closed the file: then nothing is wrong with asking.
+        if attempt.error is not None and attempt.read_after_error is None:
+            attempt.read_after_error = record.number
         attempt.error = record.error
         return
     length, digest = records.bytes_read(record)

@@ -30,7 +30,7 @@ class Attempt:
         error: the error of a read, if one failed.
         closed_at: number of the close call, or None.
         reads_at_end: reads that succeeded with 0 bytes.
-        read_after_error: number of the first read after a failed one, or None.
+        read_after_error: number of the first read after a failed one that failed, too; or None.
     """
 
     name: str

@@ -78,10 +78,10 @@ def _arguments(follower: Follower, task: Task) -> Iterator[Found]:
 
 
 def _open_arguments(record: CallRecord, follower: Follower) -> Iterator[Found]:
-    sections, hint = records.number(record, "sections"), records.number(record, "read_hint")
+    sections, hint = record.arguments.get("sections", 1), record.arguments.get("read_hint", 1)
     if sections != 1:
         yield "ESE-BKP-ARG-012", f"{what(record)} asks for {sections} sections", record.number
-    if hint <= 0:
+    if not isinstance(hint, int) or hint <= 0:
         yield "ESE-BKP-ARG-013", f"{what(record)} gives {hint} as its read size", record.number
     name = records.text(record, "file_name")
     context = follower.contexts.get(records.number(record, "context"))
@@ -159,7 +159,8 @@ def _backup(backup: GroupBackup, follower: Follower) -> Iterator[Found]:
         text = f"TruncateLogs succeeds {backup.truncations} times for {backup.group}"
         yield "ESE-BKP-TRN-008", text, backup.truncated_at
     forgotten = backup.end_flag is None and backup.ended_at is not None
-    if forgotten and follower.lost_at is None:
+    # After an error the server may have ended the backup; then there is nothing left to end.
+    if forgotten and follower.lost_at is None and backup.error is None:
         text = f"End comes without an InstanceEnd for {backup.group}: the server counts an ERROR"
         yield "ESE-BKP-END-006", text, backup.ended_at
 

@@ -17,13 +17,13 @@ from eseconform.judge.follow import Follower
 from eseconform.judge.ledger import GroupBackup
 from eseconform.judge.manners import judge_manners
 from eseconform.judge.records import base_name
+from eseconform.judge.replay import PATCH_FILE
 from eseconform.requirements import Requirement, requirements
 from eseconform.task import Claim, Outcome, Task
 from eseconform.verdicts import Axis, Finding, Verdict, broken
 from esesim.transcript import CallRecord
 
 LISTED_IN_TEXT = 3
-PATCH_FILE = ".pat"
 
 
 @frozen

@@ -21,6 +21,8 @@ from esesim.engine.log import Clock
 from esesim.volume import MemoryVolume, Volume
 
 RESTORE_FOLDER = "R:\\restore"
+PATCH_FILE = ".pat"
+"""Ending of the patch files of Exchange 2000 RTM and SP1, which are restored beside the logs."""
 COPY_BYTES = 1 << 20
 
 
@@ -49,7 +51,7 @@ class Chain:
     Attributes:
         databases: the images of the full set.
         images: saved bytes of the images, by name.
-        logs: saved bytes of the logs of all sets, by name.
+        logs: saved bytes of the logs (and patch files) of all sets, by name.
         gen_low, gen_high: the generations that the server listed, over all sets.
     """
 

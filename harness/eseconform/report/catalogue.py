@@ -7,6 +7,7 @@ from rich.table import Table
 from eseconform.cases import Case, catalogue
 from eseconform.errors import UsageError
 from eseconform.requirements import Requirement, requirements
+from eseconform.serverside.rules import server_rules
 from eseconform.zoo.specimens import SPECIMENS
 
 
@@ -43,6 +44,18 @@ def zoo_table() -> Table:
     return table
 
 
+def server_table() -> Table:
+    """All checks of servers."""
+    from eseconform.serverside.run import CHECKS
+
+    table = Table(title=f"{len(CHECKS)} checks of servers", title_justify="left")
+    for column in ("check", "family", "what it is about", "rules"):
+        table.add_column(column, no_wrap=column == "check")
+    for check in CHECKS:
+        table.add_row(check.id, check.family, check.title, ", ".join(check.rules))
+    return table
+
+
 def description(name: str) -> str:
     """Everything about a case or a rule.
 
@@ -54,6 +67,8 @@ def description(name: str) -> str:
         return _describe_case(case)
     if name.upper() in requirements():
         return _describe_requirement(requirements().find(name))
+    if name.upper() in server_rules():
+        return _describe_server_rule(server_rules().find(name))
     raise UsageError(f"there is no case and no rule {name!r}; `eseconform list` names them")
 
 
@@ -71,7 +86,24 @@ def _describe_case(case: Case) -> str:
     return "\n".join(lines)
 
 
+def _describe_server_rule(rule: Requirement) -> str:
+    from eseconform.serverside.run import CHECKS
+
+    lines = _rule_lines(rule)
+    lines.append(f"a server that breaks it gets {rule.verdict_when_broken}")
+    lines.append(f"decided by: {', '.join(c.id for c in CHECKS if rule.id in c.rules)}")
+    return "\n".join(lines)
+
+
 def _describe_requirement(rule: Requirement) -> str:
+    lines = _rule_lines(rule)
+    lines.append(f"a client that breaks it gets {rule.verdict_when_broken}")
+    cases = ", ".join(case.id for case in catalogue().deciding(rule.id))
+    lines.append(f"decided by: {cases}")
+    return "\n".join(lines)
+
+
+def _rule_lines(rule: Requirement) -> list[str]:
     lines = [
         f"{rule.id} ({rule.level.value}, {rule.evidence.value}, axis {rule.axis})",
         rule.statement,
@@ -81,7 +113,4 @@ def _describe_requirement(rule: Requirement) -> str:
     if rule.link:
         lines.append(f"        {rule.link}")
     lines.append(f"phases: {', '.join(rule.phases)}")
-    lines.append(f"a client that breaks it gets {rule.verdict_when_broken}")
-    cases = ", ".join(case.id for case in catalogue().deciding(rule.id))
-    lines.append(f"decided by: {cases}")
-    return "\n".join(lines)
+    return lines

@@ -188,9 +188,9 @@ def timeline(matrix: Matrix, run: int) -> list[Bar]:
     entries = {e.anchor: e for e in matrix.entries if matrix.columns[e.column].run == run}
     ordered = sorted(entries.values(), key=lambda e: int(e.anchor.rpartition("-")[2]))
     total = sum(entry.case.seconds for entry in ordered) or 1.0
-    at_once = total > PARALLEL_FROM * max(matrix.runs[run].seconds, 0.001)
+    at_once = bool(ordered) and total > PARALLEL_FROM * max(matrix.runs[run].seconds, 0.001)
     if at_once:
-        total = max(entry.case.seconds for entry in ordered)
+        total = max(1e-9, *(entry.case.seconds for entry in ordered))
     bars, at = [], 0.0
     for entry in ordered:
         seconds = entry.case.seconds

@@ -25,6 +25,7 @@ DRAWN_CASES_MAX = 600
 OPEN_CASES_MAX = 10
 """Cases whose sections are open from the start: the worst ones."""
 BARS_MAX = 400
+CRITICAL_MAX = 20
 TEXT_CHARACTERS_MAX = 20_000
 
 
@@ -44,6 +45,8 @@ def html(sources: Sequence[Source]) -> str:
             single=matrix.runs[0] if len(matrix.runs) == 1 else None,
             open_max=OPEN_CASES_MAX,
             many_columns=len(matrix.columns) > 1,
+            many_profiles=len({e.case.profile for e in matrix.entries if e.case.profile}) > 1,
+            critical_max=CRITICAL_MAX,
             draws_all=len(matrix.entries) <= DRAWN_CASES_MAX,
             timelines=[timeline(matrix, number)[:BARS_MAX] for number in range(len(sources))],
         )

@@ -30,7 +30,7 @@ class Column:
 
     Attributes:
         run: index of the run.
-        profile: of the servers; empty when the results don't tell.
+        profile: of all its servers; empty when they differ, or the results don't tell.
         client: how the run names the client.
         detail: what tells it from another column with the same client and profile.
     """
@@ -69,6 +69,17 @@ class Row:
     def verdict(self) -> Verdict:
         """The worst of the cells."""
         return worst((cell.case.verdict for cell in self.cells if cell), default=Verdict.SKIP)
+
+    @property
+    def profiles(self) -> list[str]:
+        """The profiles that it was run on."""
+        return sorted({cell.case.profile for cell in self.cells if cell and cell.case.profile})
+
+    @property
+    def anchor(self) -> str:
+        """The section of the worst result."""
+        entries = [cell for cell in self.cells if cell]
+        return max(entries, key=lambda entry: entry.case.verdict.severity).anchor
 
     @property
     def rank(self) -> tuple[bool, int]:
@@ -118,25 +129,38 @@ class Matrix:
 
 
 def merge(sources: Sequence[Source]) -> Matrix:
-    """Put runs beside one another."""
-    columns = _columns([source.run for source in sources])
+    """Put runs beside one another.
+
+    A run that has a case on several profiles gets a column for each of them; one whose cases each
+    have a profile of their own gets a single one.
+    """
+    splits = [_splits(source.run) for source in sources]
+    columns = _columns([source.run for source in sources], splits)
     index = {(column.run, column.profile): number for number, column in enumerate(columns)}
+    first = {column.run: number for number, column in reversed(list(enumerate(columns)))}
     found: dict[str, list[Entry]] = {}
     for number, source in enumerate(sources):
         for position, case in enumerate(source.run.cases):
-            entry = Entry(f"case-{number + 1}-{position + 1}", index[number, case.profile], case)
+            column = index[number, case.profile] if splits[number] else first[number]
+            entry = Entry(f"case-{number + 1}-{position + 1}", column, case)
             found.setdefault(case.id, []).append(entry)
     rows = sorted((_row(entries, len(columns)) for entries in found.values()), key=lambda r: r.rank)
     entries = [entry for row in rows for entry in found[row.id]]
     return Matrix(tuple(sources), columns, tuple(rows), tuple(entries))
 
 
-def _columns(runs: Sequence[RunResult]) -> tuple[Column, ...]:
-    keys = [
-        (number, profile)
-        for number, run in enumerate(runs)
-        for profile in dict.fromkeys(case.profile for case in run.cases)
-    ]
+def _splits(run: RunResult) -> bool:
+    """Whether a case was run on more than one profile."""
+    return len({(case.id, case.profile) for case in run.cases}) > len({c.id for c in run.cases})
+
+
+def _columns(runs: Sequence[RunResult], splits: Sequence[bool]) -> tuple[Column, ...]:
+    keys: list[tuple[int, str]] = []
+    for number, run in enumerate(runs):
+        profiles = list(dict.fromkeys(case.profile for case in run.cases))
+        named = [profile for profile in profiles if profile]
+        single = named[0] if len(named) == 1 else ""
+        keys += [(number, p) for p in (profiles if splits[number] else [single])]
     names = Counter((runs[number].sut, profile) for number, profile in keys)
     return tuple(
         Column(

@@ -43,6 +43,23 @@ def fault_marks(
     return {number: "; ".join(texts) for number, texts in marks.items()}
 
 
+def incident_marks(
+    calls: Sequence[CallRecord], incidents: Iterable[tuple[str | None, int, str]]
+) -> dict[int, str]:
+    """By call number, what others did to the server right before that call.
+
+    An incident is a method, which of its calls (from 1), and a text; without a method it happened
+    before the job, and is told at the first call.
+    """
+    marks: dict[int, list[str]] = {}
+    for method, nth, text in incidents:
+        numbers = [record.number for record in calls if method in (None, record.method)]
+        place = 1 if method is None else nth
+        if place <= len(numbers):
+            marks.setdefault(numbers[place - 1], []).append(text)
+    return {number: "; ".join(texts) for number, texts in marks.items()}
+
+
 def _injected(error: CallError) -> bool:
     return error.detail.startswith("injected fault")
 

@@ -10,7 +10,13 @@ from eseback.constants import BackupType, InstanceEnd
 from eseconform.judge import records
 from eseconform.judge.records import CallError, CallRecord
 from eseconform.sequence.drafts import NAME_CHARACTERS_MAX, Draft, runs_of_logs
-from eseconform.sequence.facts import fault_marks, files_of, group_logs, log_generation
+from eseconform.sequence.facts import (
+    fault_marks,
+    files_of,
+    group_logs,
+    incident_marks,
+    log_generation,
+)
 from eseconform.sequence.model import (
     GroupLogs,
     Step,
@@ -46,6 +52,7 @@ def draw(
     after: Mapping[str, Collection[int]],
     *,
     faults: Iterable[tuple[FaultRule, str]] = (),
+    incidents: Iterable[tuple[str | None, int, str]] = (),
     remarkable: Collection[int] = (),
 ) -> Drawing:
     """A job in short.
@@ -54,10 +61,13 @@ def draw(
         calls: its transcript.
         before, after: closed log generations on the server's disks, by group.
         faults: the rules that were armed, each with its text.
+        incidents: what others did: see :func:`incident_marks`.
         remarkable: numbers of the calls that a finding is about.
     """
     logs = group_logs(calls, before, after)
-    marks = fault_marks(calls, faults)
+    marks = incident_marks(calls, incidents)
+    for number, text in fault_marks(calls, faults).items():
+        marks[number] = f"{marks[number]}; {text}" if number in marks else text
     return Drawing(steps_of(calls, remarkable=remarkable, marks=marks, logs=logs), logs)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from eseback.constants import BackupType
@@ -119,7 +120,7 @@ def _roll(bench: Bench) -> None:
         generations = [log_generation(name) for name in visitor.log_list()]
         highest.append(max(g for g in generations if g is not None))
         visitor.leave()
-    steps = [after - before for before, after in zip(highest, highest[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(highest)]
     bench.require(
         ROLL, set(steps) == {1}, f"the last generations of backups in a row: {_hex(highest)}"
     )

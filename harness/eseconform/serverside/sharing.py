@@ -37,7 +37,9 @@ def _prepare_lists(bench: Bench) -> None:
     spare = flags.get(SPARE, DatabaseFlags.UNMOUNTED) & DatabaseFlags.MOUNTED
     bench.require(LISTED, not spare, f"{SPARE} is dismounted, and Prepare calls it mounted")
     streams = [name for info in instance.databases for name in info.streams]
-    bench.require(LISTED, len(set(streams)) == len(streams) > 0, "stores share a file, or have none")
+    bench.require(
+        LISTED, len(set(streams)) == len(streams) > 0, "stores share a file, or have none"
+    )
 
 
 def _two_clients(bench: Bench) -> None:
@@ -125,7 +127,9 @@ def _freed_by_end(bench: Bench) -> None:
 
 _MOUNT = frozenset({Ability.MOUNT})
 SHARING_CHECKS: tuple[Check, ...] = (
-    Check("prepare", f"Prepare lists {GROUP} and its stores", "discovery", (LISTED,), _prepare_lists),
+    Check(
+        "prepare", f"Prepare lists {GROUP} and its stores", "discovery", (LISTED,), _prepare_lists
+    ),
     Check("two-clients", "A second Setup while a backup runs", "locking", (SETUP,), _two_clients),
     Check(
         "mount-lock",

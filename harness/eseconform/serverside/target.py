@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from typing import Final, Protocol
 
 from attrs import frozen
@@ -160,10 +161,8 @@ def load_target(spec: str) -> Target:
     scheme, _, name = spec.partition(":")
     if scheme != "inproc":
         raise UsageError(f"--server {spec!r}: only inproc and inproc:MUTANT can be checked")
-    if not name:
-        return Target(spec, lambda seed: InProcess(SimulatedServer, seed))
-    for mutant in SERVER_MUTANTS:
-        if mutant.name == name:
-            return Target(spec, lambda seed: InProcess(mutant.server, seed))
+    kinds = {"": SimulatedServer} | {mutant.name: mutant.server for mutant in SERVER_MUTANTS}
+    if name in kinds:
+        return Target(spec, partial(InProcess, kinds[name]))
     known = ", ".join(mutant.name for mutant in SERVER_MUTANTS)
     raise UsageError(f"--server {spec!r}: the zoo has no server {name!r}; it has {known}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
+from eseback.api import BackupApi
 from eseback.constants import BackupType, InstanceEnd
 from eseback.structures import InstanceBackupInfo
 from eseconform.judge.replay import Chain, SavedDatabase
@@ -78,6 +79,7 @@ class Visitor:
     between: Callable[[], object] = _rest
     context: int = 0
     handle: int = 0
+    api: BackupApi = field(init=False)
     instance: InstanceBackupInfo = field(init=False)
 
     def __attrs_post_init__(self) -> None:

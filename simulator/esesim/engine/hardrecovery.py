@@ -81,7 +81,12 @@ def hard_recover(
     -615 -1206 -1811.
     """
     instance = Instance(volume, config, clock, random.Random(gen_low), events=events, marks=marks)
-    return _HardRecovery(instance, databases, gen_low, gen_high).run()
+    recovery = _HardRecovery(instance, databases, gen_low, gen_high)
+    try:
+        return recovery.run()
+    except BaseException:
+        recovery.let_go()
+        raise
 
 
 class _HardRecovery:
@@ -129,6 +134,14 @@ class _HardRecovery:
         instance.log.append(mark(LogType.RECOVERY_QUIT))
         instance.log.close()
         return RecoveryReport(self._gen_low, last.generation, self._replay.counts)
+
+    def let_go(self) -> None:
+        """Close the files of a recovery that failed; what it has changed stays as it is."""
+        for target in self._replay.targets.values():
+            if target.streaming is not None:
+                target.streaming.close()
+        for database in self._opened.values():
+            database.close()
 
     # -- logs
 

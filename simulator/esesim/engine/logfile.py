@@ -50,12 +50,8 @@ def read_log(volume: Volume, path: str) -> LogFile:
         header = LogHeader.unpack(data[:HEADER_BYTES])
     except FormatError as error:
         raise JetError(JetErr.LOG_FILE_CORRUPT, f"{path}: {error}") from error
-    scan = logblock.scan_blocks(data, header.generation)
-    head = logblock.BLOCK_HEADER_SIZE
-    blocks = tuple(
-        (block.offset + head, block.offset + head + len(block.records)) for block in scan.blocks
-    )
-    return LogFile(path, header, data, blocks, scan.end_offset, scan.end)
+    spans, reason, end = logblock.record_spans(data, header.generation)
+    return LogFile(path, header, data, tuple(spans), end, reason)
 
 
 def check_chain(previous: LogHeader, following: LogHeader, path: str, error: JetErr) -> None:

@@ -9,6 +9,7 @@ through a small buffer kept here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from eseback.api import WriteableBuffer
 
@@ -49,6 +50,17 @@ class SectionReader:
         self._carry = self._carry_first[:page_size]
         self._start = 0  # unread bytes of the carry buffer
         self._end = 0
+
+    def __getstate__(self) -> tuple[object, ...]:
+        """For copies of a whole server: views can't be copied, what lies under them can."""
+        carry = bytes(self._carry_first)
+        return self._read_pages, self._page_size, carry, self._least, self._start, self._end
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        read_pages, page_size, carry, self._least, self._start, self._end = state
+        self._read_pages, self._page_size = read_pages, page_size
+        self._carry_first = memoryview(bytearray(carry))
+        self._carry = self._carry_first[:page_size]
 
     def read(self, out: memoryview) -> int:
         """Fill ``out`` and return the bytes placed: fewer only at the end of the file, then 0.

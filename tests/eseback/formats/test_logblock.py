@@ -23,6 +23,7 @@ from eseback.formats import (
     iter_records,
     log_block_checksum,
     read_block,
+    record_spans,
     scan_blocks,
     seal_block,
     verify_log,
@@ -64,7 +65,7 @@ def test_block_as_documented() -> None:
     cb_next = 512 - 22
     checksum = 0xFEEDBEAF ^ words ^ len(records) ^ cb_next ^ 0xD1 ^ GENERATION
     header = struct.pack(
-        "<BIIIIIB", 42, 0, len(records), cb_next, checksum, zlib.crc32(records), 0xD1
+        "<BIIIIIB", 42, 0, len(records), cb_next, checksum, zlib.crc32(records, GENERATION), 0xD1
     )
     assert block == (header + records).ljust(512, b"\0")
 
@@ -180,7 +181,7 @@ def test_forged_distance_to_the_next_block(cb_next: int) -> None:
     records = record(29, b"x")
     checksum = log_block_checksum(records, cb_next, GENERATION, use_short=0xD1)
     header = struct.pack(
-        "<BIIIIIB", 42, 0, len(records), cb_next, checksum, zlib.crc32(records), 0xD1
+        "<BIIIIIB", 42, 0, len(records), cb_next, checksum, zlib.crc32(records, GENERATION), 0xD1
     )
     assert read_block((header + records).ljust(4096, b"\0"), 0, GENERATION) is None
 
@@ -219,3 +220,16 @@ def test_scan_of_random_damage_never_fails() -> None:
             data[start : start + 40] = rng.randbytes(40)
         found = [bytes(block.records) for block in scan_blocks(data, GENERATION).blocks]
         assert found == good[: len(found)]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=900), max_size=6), st.data())
+def test_spans_are_the_blocks_of_a_scan(bodies: list[bytes], data: st.DataObject) -> None:
+    """Also where a byte of the log is damaged, or the log is of another generation."""
+    blocks = [seal_block(record(29, body), GENERATION) for body in bodies]
+    log = bytearray(b"".join((bytes(4096), *blocks, LAST)).ljust(16384, b"\0"))
+    if data.draw(st.booleans()):
+        log[data.draw(st.integers(4096, len(log) - 1))] ^= data.draw(st.integers(1, 255))
+    generation = data.draw(st.sampled_from((GENERATION, GENERATION + 1)))
+    scan = scan_blocks(log, generation)
+    spans = [(block.offset + 22, block.offset + 22 + len(block.records)) for block in scan.blocks]
+    assert record_spans(log, generation) == (spans, scan.end, scan.end_offset)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,8 @@ from esesim.journal import Rows, apply_changes, differences
 from esesim.volume import MemoryVolume, PowerLoss
 from tests.support.engine import CONFIG, Rig
 from tests.support.examples import examples
+
+pytestmark = pytest.mark.fuzz
 
 NEVER = 10**9
 CRASHES_PER_EXAMPLE = 3
@@ -95,6 +98,7 @@ def test_acknowledged_commits_survive_and_nothing_else() -> None:
             rig.instance.terminate()
 
     law()
+    print("hard situations:", dict(sorted(marks.items())))
     for situation in ("crash", "crash_in_recovery", "torn_page", "torn_log"):
         assert marks[situation], f"{situation} never arose, so nothing was proved about it"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from attrs import evolve, frozen
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -20,6 +21,8 @@ from esesim.engine.inspect import check_file
 from esesim.journal import differences
 from tests.support.engine import CONFIG, SPEC, Rig, SavedSet
 from tests.support.examples import examples
+
+pytestmark = pytest.mark.fuzz
 
 HARD_SITUATIONS = (
     "stale_page_copied",
@@ -100,6 +103,7 @@ def test_full_and_incrementals_recover_to_what_was_committed() -> None:
             assert_recovers(rig, sets)
 
     law()
+    print("hard situations:", dict(sorted(marks.items())))
     missing = [name for name in HARD_SITUATIONS if not marks[name]]
     assert not missing, f"never arose, so nothing was proved about them: {missing}"
 
