@@ -12,6 +12,7 @@ import click
 import eseconform
 from eseconform.cli_reports import expect, report
 from eseconform.errors import HarnessError, SutUnusable, UsageError
+from eseconform.explore.cli import COMMANDS
 
 # Heavy modules are imported where they are used: `eseconform --version` must stay quick.
 
@@ -82,7 +83,9 @@ def check(
 
     The client is a factory: it is called as factory(api, task), does one job on the api (every
         call
-    of eseback.api.BackupApi) and returns a claim about it; see eseconform.task.
+    of eseback.api.BackupApi) and returns a claim about it; see eseconform.task. What it can do
+    beyond a full backup it declares in an attribute `capabilities`, its own or its module's:
+    incremental, copy, differential, partial. One that declares nothing is asked for incrementals.
     """
     from eseconform.cases import catalogue
     from eseconform.dates import today
@@ -166,30 +169,49 @@ def show(name: str) -> None:
 @click.option("--demo", is_flag=True, help="Three broken clients on the demo server only.")
 @click.option("--seed", default=1, show_default=True, help="Seed of the simulated servers.")
 @click.option(
+    "--only",
+    type=click.Choice(["clients", "servers"]),
+    default=None,
+    help="One half of the zoo.  [default: both]",
+)
+@click.option(
+    "--jobs",
     "--processes",
+    "processes",
     type=click.IntRange(min=1),
     default=None,
-    help="How many clients to run at once  [default: one for each processor].",
+    help="How many to run at once, each in a process  [default: one for each processor].",
 )
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     default=None,
-    help="Directory for the kill matrix (kill-matrix.md).",
+    help="Directory for the kill matrices (kill-matrix.md, kill-matrix-servers.md).",
 )
-def selftest(demo: bool, seed: int, processes: int | None, out: Path | None) -> None:
-    """Check the harness itself: are broken clients caught, and correct ones left in peace?"""
+def selftest(
+    demo: bool, seed: int, only: str | None, processes: int | None, out: Path | None
+) -> None:
+    """Check the harness itself: are broken clients caught, and correct ones left in peace?
+
+    And likewise servers: is each broken one found, and does the simulator pass?
+    """
     from eseconform.report.table import console_for
-    from eseconform.selftest import run_selftest
+    from eseconform.selftest import processors, run_selftest, run_server_selftest
 
     folder = _writable(out) if out is not None else None
-    sys.exit(
-        int(run_selftest(console_for(), demo=demo, seed=seed, processes=processes, out=folder))
-    )
+    console, code = console_for(), 0
+    if only != "servers":
+        code = int(run_selftest(console, demo=demo, seed=seed, processes=processes, out=folder))
+    if only != "clients" and not demo:
+        jobs = processes or processors(8)
+        code = max(code, int(run_server_selftest(console, seed=seed, jobs=jobs, out=folder)))
+    sys.exit(code)
 
 
 cli.add_command(report)
 cli.add_command(expect)
+for _command in COMMANDS:
+    cli.add_command(_command)
 
 
 def _writable(folder: Path) -> Path:

@@ -11,8 +11,10 @@ from rich.text import Text
 
 from eseconform.cases import Case, catalogue
 from eseconform.report.killmatrix import kill_table, write_kill_matrix
+from eseconform.report.serverkills import server_kill_table, write_server_kill_matrix
 from eseconform.verdicts import ExitCode
 from eseconform.zoo.matrix import Matrix, run_matrix
+from eseconform.zoo.servermatrix import run_server_matrix
 from eseconform.zoo.specimens import SPECIMENS, Specimen
 
 DEMO_SUITES = ("demo", "demo-faults")
@@ -41,7 +43,7 @@ def run_selftest(
     cases = demo_cases() if demo else matrix_cases()
     specimens: Sequence[Specimen] = demo_specimens() if demo else SPECIMENS
     matrix = run_matrix(
-        cases, seed=seed, specimens=specimens, processes=processes or _processors(len(specimens))
+        cases, seed=seed, specimens=specimens, processes=processes or processors(len(specimens))
     )
     console.print(kill_table(matrix))
     problems = matrix.problems(every_case_must_catch=not demo)
@@ -53,7 +55,8 @@ def run_selftest(
     return ExitCode.OUR_ERROR if problems else ExitCode.OK
 
 
-def _processors(most: int) -> int:
+def processors(most: int) -> int:
+    """How many processes to use for so many things to do."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(available or 1, most))
 
@@ -69,3 +72,18 @@ def _summary(matrix: Matrix, problems: Sequence[str]) -> str:
     return f"{text}, {len(matrix.cases)} cases" + (
         f"; {len(problems)} problems" if problems else ""
     )
+
+
+def run_server_selftest(console: Console, *, seed: int, jobs: int, out: Path | None) -> ExitCode:
+    """The same for the checks of servers: the plain simulator and the broken ones."""
+    matrix = run_server_matrix(seed=seed, jobs=jobs)
+    console.print(server_kill_table(matrix))
+    for problem in matrix.problems:
+        console.print(Text(f"PROBLEM  {problem}", style="bold red"))
+    mutants = [row for row in matrix.rows if row.mutant is not None]
+    found = sum(not row.problem for row in mutants)
+    text = f"{found} of {len(mutants)} broken servers found by the right rule"
+    console.print(Text(f"{text}, {len(matrix.checks)} checks", style="bold"))
+    if out is not None:
+        console.print(f"kill matrix: {write_server_kill_matrix(matrix, out)}", soft_wrap=True)
+    return ExitCode.OUR_ERROR if matrix.problems else ExitCode.OK

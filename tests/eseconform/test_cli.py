@@ -104,7 +104,10 @@ def test_3_an_error_of_the_harness(
         (["check", "--sut", "cmd:agent"], "write python:"),
         (["check", "--sut", "python:no_such_client:make"], "there is no module no_such_client"),
         (["check", "--sut", REFERENCE, "--suite", "nightly"], "there is no suite 'nightly'"),
-        (["check", "--sut", REFERENCE, "--case", "nope"], f"matches none of {len(catalogue().cases)} cases"),
+        (
+            ["check", "--sut", REFERENCE, "--case", "nope"],
+            f"matches none of {len(catalogue().cases)} cases",
+        ),
         (["check", "--sut", REFERENCE, "--seed", "x"], "'x' is not a valid integer"),
         (["check", "--sut", REFERENCE, "--out", "cli_clients.py"], "cli_clients.py"),
         (["show", "nothing"], "no case and no rule 'nothing'"),

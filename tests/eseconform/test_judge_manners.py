@@ -76,9 +76,11 @@ BROKEN: dict[str, tuple[Callable[[], Transcript], str]] = {
     ),
     "another server": (lambda: full_backup_of("EXCHSRV2"), "ARG-010"),
     "an empty buffer": (
-        lambda: started()
-        .open(EDB)
-        .call("backup_read_file", error="hrInvalidParameter", context=1, handle=1, buffer=0),
+        lambda: (
+            started()
+            .open(EDB)
+            .call("backup_read_file", error="hrInvalidParameter", context=1, handle=1, buffer=0)
+        ),
         "ARG-007",
     ),
     "two sections": (lambda: opened_with(sections=2), "ARG-012"),
@@ -89,10 +91,12 @@ BROKEN: dict[str, tuple[Callable[[], Transcript], str]] = {
         "READ-005",
     ),
     "read on after the file was closed": (
-        lambda: started()
-        .open(EDB)
-        .read(0, error="hrReadVerifyFailure")
-        .read(0, error="hrInvalidParameter"),
+        lambda: (
+            started()
+            .open(EDB)
+            .read(0, error="hrReadVerifyFailure")
+            .read(0, error="hrInvalidParameter")
+        ),
         "READ-006",
     ),
     "copied twice": (lambda: finished(started().copy(EDB, EDB, STM)), "READ-007"),
@@ -103,25 +107,22 @@ BROKEN: dict[str, tuple[Callable[[], Transcript], str]] = {
         "READ-008",
     ),
     "opened after truncation": (
-        lambda: started()
-        .copy(EDB, STM)
-        .logs()
-        .copy(*LOGS)
-        .truncate()
-        .copy(LOGS[0])
-        .instance_end()
-        .end(),
+        lambda: (
+            started()
+            .copy(EDB, STM)
+            .logs()
+            .copy(*LOGS)
+            .truncate()
+            .copy(LOGS[0])
+            .instance_end()
+            .end()
+        ),
         "TRN-007",
     ),
     "truncated twice": (
-        lambda: started()
-        .copy(EDB, STM)
-        .logs()
-        .copy(*LOGS)
-        .truncate()
-        .truncate()
-        .instance_end()
-        .end(),
+        lambda: (
+            started().copy(EDB, STM).logs().copy(*LOGS).truncate().truncate().instance_end().end()
+        ),
         "TRN-008",
     ),
     "End without InstanceEnd": (
@@ -138,32 +139,38 @@ BROKEN: dict[str, tuple[Callable[[], Transcript], str]] = {
     ),
     "without end": (lambda: failing(FAILURES_MAX + 1), "RTY-002"),
     "a patch file left out": (
-        lambda: started()
-        .copy(EDB, STM)
-        .logs((*LOGS, "C:\\mdbdata\\priv1.pat"))
-        .copy(*LOGS)
-        .truncate()
-        .instance_end()
-        .end(),
+        lambda: (
+            started()
+            .copy(EDB, STM)
+            .logs((*LOGS, "C:\\mdbdata\\priv1.pat"))
+            .copy(*LOGS)
+            .truncate()
+            .instance_end()
+            .end()
+        ),
         "LOG-003",
     ),
     "a handle of another context": (
-        lambda: started()
-        .open(EDB)
-        .prepare(context=2)
-        .setup(context=2)
-        .call("backup_read_file", error="hrInvalidParameter", context=2, handle=1, buffer=65536),
+        lambda: (
+            started()
+            .open(EDB)
+            .prepare(context=2)
+            .setup(context=2)
+            .call("backup_read_file", error="hrInvalidParameter", context=2, handle=1, buffer=65536)
+        ),
         "CON-002",
     ),
     "after a stop": (
-        lambda: started()
-        .open(EDB)
-        .read(0, error=JetErr.BACKUP_ABORT_BY_SERVER)
-        .close()
-        .logs(error=JetErr.BACKUP_ABORT_BY_SERVER)
-        .logs(error=JetErr.BACKUP_ABORT_BY_SERVER)
-        .instance_end(InstanceEnd.ERROR)
-        .end(),
+        lambda: (
+            started()
+            .open(EDB)
+            .read(0, error=JetErr.BACKUP_ABORT_BY_SERVER)
+            .close()
+            .logs(error=JetErr.BACKUP_ABORT_BY_SERVER)
+            .logs(error=JetErr.BACKUP_ABORT_BY_SERVER)
+            .instance_end(InstanceEnd.ERROR)
+            .end()
+        ),
         "STOP-001",
     ),
 }
@@ -187,6 +194,14 @@ def test_good_manners_are_not_blamed() -> None:
     transcript.call("get_registered", [], server="exchsrv2")
     finished(transcript.prepare().setup().copy(EDB, STM))
     assert judged(transcript) == []
+
+
+@pytest.mark.parametrize("flag", InstanceEnd)
+def test_ending_a_stopped_backup_is_right_with_either_flag(flag: InstanceEnd) -> None:
+    transcript = started().copy(EDB, STM).logs().copy(*LOGS)
+    transcript.truncate(error=JetErr.BACKUP_ABORT_BY_SERVER)
+    transcript.instance_end(flag, error=JetErr.BACKUP_ABORT_BY_SERVER).end()
+    assert "STOP-001" not in rules(judged(transcript))
 
 
 def test_patience_has_a_limit_and_not_less() -> None:

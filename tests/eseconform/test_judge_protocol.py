@@ -289,9 +289,8 @@ def test_a_read_error_is_not_the_end_of_the_file() -> None:
     transcript.truncate().instance_end().end()
     findings = judged(transcript)
     assert rules(findings) == ["ESE-BKP-END-007", "ESE-BKP-READ-003", "ESE-BKP-TRN-002"]
-    assert (
-        "50000 of 100000 bytes read; its read failed with hrReadVerifyFailure"
-        in next(f.text for f in findings if f.requirement == "ESE-BKP-READ-003")
+    assert "50000 of 100000 bytes read; its read failed with hrReadVerifyFailure" in next(
+        f.text for f in findings if f.requirement == "ESE-BKP-READ-003"
     )
 
 

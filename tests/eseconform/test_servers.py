@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from eseback.order import BackupCall, BackupState, backup_cell
 from eseconform import cli
 from eseconform.errors import UsageError
 from eseconform.events import EventStream
+from eseconform.report.serverkills import server_kill_matrix_markdown
+from eseconform.report.table import console_for
+from eseconform.selftest import run_server_selftest
 from eseconform.serverside.bench import Check
 from eseconform.serverside.ordering import calls_of, path_to
 from eseconform.serverside.rules import server_rules
 from eseconform.serverside.run import CHECKS, chosen_checks, run_check, run_checks
 from eseconform.serverside.target import Ability, InProcess, Target, load_target
 from eseconform.verdicts import ExitCode, Verdict
+from eseconform.zoo.servermatrix import ServerRow, run_server_matrix
 from eseconform.zoo.servers import SERVER_MUTANTS, ServerMutant
 from esesim.server import SimulatedServer
 
@@ -122,3 +128,36 @@ def test_the_command_line_judges_servers(tmp_path: Path) -> None:
     assert cli.run(["check", "--server", "inproc", "--sut", "python:a:b", *out]) == 4
     assert cli.run(["show", "ESE-SRV-TRN-001"]) == 0
     assert cli.run(["list", "--servers"]) == 0
+
+
+# --- the kill matrix
+
+
+def test_the_matrix_tells_right_from_wrong() -> None:
+    mutant = next(m for m in SERVER_MUTANTS if m.name == "promises_size_on_disk")
+    checks = chosen_checks(["sizes", "prepare"])
+    matrix = run_server_matrix(seed=1, mutants=[mutant], checks=checks)
+    assert matrix.problems == []
+    page = server_kill_matrix_markdown(matrix)
+    assert "| sizes | · | **X** |" in page
+    assert "| prepare | · | · |" in page
+    assert "| 1 of 2 |" in page
+
+
+def test_a_mutant_without_a_bug_or_under_another_rule_is_reported() -> None:
+    plain = ServerMutant("plain", SimulatedServer, "ESE-SRV-READ-001", "sizes")
+    results = (run_check(check_of("sizes"), PLAIN, 1),)
+    assert ServerRow(plain, results).problem == "survives: no check finds it"
+    mutant = next(m for m in SERVER_MUTANTS if m.name == "promises_size_on_disk")
+    found = (run_check(check_of("sizes"), load_target(mutant.spec), 1),)
+    misfiled = ServerRow(evolve(mutant, rule="ESE-SRV-TRN-001"), found)
+    assert misfiled.problem == "is found, but never by the rule ESE-SRV-TRN-001"
+    assert ServerRow(None, found).problem == "the simulator does not pass sizes"
+
+
+@pytest.mark.slow
+def test_the_whole_matrix_is_right(tmp_path: Path) -> None:
+    out = io.StringIO()
+    code = run_server_selftest(console_for(out), seed=1, jobs=2, out=tmp_path)
+    assert code is ExitCode.OK, out.getvalue()
+    assert (tmp_path / "kill-matrix-servers.md").is_file()

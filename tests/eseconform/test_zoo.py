@@ -25,8 +25,8 @@ QUICK = [case("truncation")]
 
 
 def test_the_zoo_has_its_inhabitants() -> None:
-    assert len(MUTANTS) >= 10
-    assert len(ODD) >= 4
+    assert len(MUTANTS) >= 25
+    assert len(ODD) >= 8
     assert len({specimen.name for specimen in SPECIMENS}) == len(SPECIMENS)
     assert all(specimen.axis is not None for specimen in MUTANTS)
     assert {specimen.axis for specimen in MUTANTS} == set(Axis)
@@ -103,16 +103,32 @@ def test_the_demo_explains_three_mutants(tmp_path: Path) -> None:
     assert (tmp_path / "kill-matrix.md").is_file()
 
 
+CATCHING = {
+    "ignores_read_error": "bad-page",
+    "leaves_group_locked": "bad-page",
+    "claims_success_after_lost_connection": "drop-at-end",
+    "overwrites_same_name": "names",
+    "skips_group_silently": "bad-page",
+    "always_success": "bad-page",
+    "success_after_failed_read": "bad-page",
+    "ends_failure_as_success": "bad-page",
+    "ignores_end_error": "end-fails",
+    "goes_on_after_error": "bad-page",
+}
+"""A case that catches a mutant, where chain-of-two-groups does not."""
+
+
 @pytest.mark.parametrize("specimen", MUTANTS, ids=lambda specimen: specimen.name)
 def test_every_mutant_is_caught_on_its_axis(specimen: Specimen) -> None:
-    # Case by case until one catches it; `eseconform selftest` runs the whole matrix.
-    for one in reversed(matrix_cases()):
-        row = run_row(specimen, [one], seed=1)
-        if row.caught_rightly_by:
-            assert row.problem == ""
-            assert row.sentence
-            return
-    pytest.fail("survives, or is caught on other axes only")
+    # One case that does; `eseconform selftest` runs the whole matrix.
+    row = run_row(specimen, [case(CATCHING.get(specimen.name, "chain-of-two-groups"))], seed=1)
+    assert row.problem == ""
+    assert row.sentence
+
+
+@pytest.mark.parametrize("specimen", ODD, ids=lambda specimen: specimen.name)
+def test_an_odd_client_passes_a_chain(specimen: Specimen) -> None:
+    assert run_row(specimen, [case("chain-of-two-groups")], seed=1).problem == ""
 
 
 @pytest.mark.slow
@@ -121,6 +137,7 @@ def test_no_correct_client_is_blamed(specimen: Specimen) -> None:
     assert run_row(specimen, matrix_cases(), seed=1).problem == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one", matrix_cases(), ids=lambda one: one.id)
 def test_every_case_catches_a_mutant(one: Case) -> None:
     assert any(run_row(specimen, [one], seed=1).caught_by for specimen in MUTANTS)

@@ -76,7 +76,13 @@ _READING: Final = ("READ-001", "READ-003", "READ-004", "READ-006", "TRN-002", "E
 TARGETS: Final = (
     Target("prepare", "backup_prepare", "Prepare", "hrCouldNotConnect", False, False, ("SEQ-001",)),
     Target(
-        "setup", "backup_setup", "Setup", "hrBackupNotAllowedYet", False, False, ("SEQ-002", "END-005")
+        "setup",
+        "backup_setup",
+        "Setup",
+        "hrBackupNotAllowedYet",
+        False,
+        False,
+        ("SEQ-002", "END-005"),
     ),
     Target("open", "backup_open_file", "OpenFile", "hrFileAccessDenied", True, False, _READING),
     Target("read", "backup_read_file", "ReadFile", "hrDiskIO", True, False, _READING),
@@ -184,6 +190,4 @@ def _fault(target: Target, position: Position, mishap: Mishap) -> FaultSpec:
 
 
 def _delay(target: Target, position: Position) -> EventSpec:
-    return EventSpec(
-        Deed.WAIT, call=target.call, nth=_nth(target, position), steps=STEPS_OF_DELAY
-    )
+    return EventSpec(Deed.WAIT, call=target.call, nth=_nth(target, position), steps=STEPS_OF_DELAY)

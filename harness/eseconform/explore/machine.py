@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 import hypothesis
+from attrs import evolve
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -73,10 +74,10 @@ class Exploration(RuleBasedStateMachine):
         """A good client makes its next calls."""
         self._go_on(who, group, full, truncate, calls)
 
-    @rule(who=_WHO, act=st.sampled_from(_CALLS), group=_TWO, store=_TWO)
-    def call(self, who: int, act: Act, group: int, store: int) -> None:
-        """Any call, legal or not."""
-        self._play(Step(act, who, group, store))
+    @rule(who=_WHO, act=st.sampled_from(_CALLS), group=_TWO, store=_TWO, busy=st.booleans())
+    def call(self, who: int, act: Act, group: int, store: int, busy: bool) -> None:
+        """Any call, legal or not; ``busy``: of a client that has a backup under way, if any has."""
+        self._call(Step(act, who, group, store), busy)
 
     @rule(act=st.sampled_from((Act.MOUNT, Act.DISMOUNT)), group=_TWO, store=_TWO)
     def administer(self, act: Act, group: int, store: int) -> None:
@@ -100,8 +101,12 @@ class Exploration(RuleBasedStateMachine):
     def _play(self, step: Step) -> None:
         self.player.play(step)
 
+    def _call(self, step: Step, busy: bool) -> None:
+        self._play(evolve(step, who=_busy(self.player, step.who)) if busy else step)
+
     def _go_on(self, who: int, group: int, full: bool, truncate: bool, calls: int) -> None:
         player = self.player
+        who = _busy(player, who)
         for _ in range(calls):
             step = next_by_the_book(player, who, group, full=full, truncate=truncate)
             answer, _value = player.play(step)
@@ -123,7 +128,15 @@ class Idling(Exploration):
 
     def _play(self, step: Step) -> None: ...
 
+    def _call(self, step: Step, busy: bool) -> None: ...
+
     def _go_on(self, who: int, group: int, full: bool, truncate: bool, calls: int) -> None: ...
+
+
+def _busy(player: Player, who: int) -> int:
+    """The client, or the next one that has a backup under way; the client itself if none has."""
+    candidates = ((who + further) % CLIENTS for further in range(CLIENTS))
+    return next((c for c in candidates if player.model.contexts[c].state.running), who)
 
 
 def exploration(

@@ -240,7 +240,10 @@ def _prepared(shape: Shape) -> Snapshot[tuple[SimulatedServer, Law]]:
         for _ in range(_ROLLS):
             group.run_workload(_HISTORY_STEPS)
             group.running.log.roll()
-            group.running.update_checkpoint()
+        for store in group.spec.stores:
+            server.dismount(group.name, store.name)
+        group.mount(*(store.name for store in group.spec.stores))
+        group.run_workload(_HISTORY_STEPS)
     if shape.backed_up:
         for number, group in enumerate(server.groups):
             _back_up(server, law, number, group)

@@ -32,6 +32,7 @@ class CallBreach:
 
 
 _CURRENT_LOG = re.compile(r"[A-Z][0-9A-F]{2}\.log", re.IGNORECASE)
+_ENDS = (BackupCall.INSTANCE_END_SUCCESS, BackupCall.INSTANCE_END_ERROR)
 _OPENS = (BackupCall.OPEN_DATABASE, BackupCall.OPEN_LOG, BackupCall.OPEN_UNKNOWN)
 _LISTS = (BackupCall.LOG_LIST, BackupCall.TRUNCATE_LIST, BackupCall.TRUNCATE)
 
@@ -56,6 +57,8 @@ def breach_of(
             record, "ESE-BKP-SEQ-007", f"comes while another backup runs in this context{running}"
         )
     if set(states) <= {BackupState.STOPPED, BackupState.STOPPED_OPEN}:
+        if variant in _ENDS:
+            return None  # what the client should do, whatever flag it gives
         return _breach(
             record, "ESE-BKP-STOP-001", "comes after the server had asked the backup to stop"
         )
@@ -132,26 +135,25 @@ def _unlisted_file(record: CallRecord, context: Context) -> CallBreach:
     return _breach(record, "ESE-BKP-ARG-004", "opens a file that the server did not list")
 
 
-def _without_backup(
-    record: CallRecord, variant: BackupCall, context: Context
-) -> CallBreach | None:
+def _without_backup(record: CallRecord, variant: BackupCall, context: Context) -> CallBreach | None:
     """Calls for a backup that was never started, is over, or broke off."""
     backup = context.backup
     if context.refused_at is not None:
         where = f"(call {context.refused_at})"
         return _breach(
-            record, "ESE-BKP-LOCK-001", f"comes after Setup was refused for another's backup {where}"
+            record,
+            "ESE-BKP-LOCK-001",
+            f"comes after Setup was refused for another's backup {where}",
         )
     broke_off = backup is not None and backup.error is not None
-    ends = (BackupCall.INSTANCE_END_ERROR, BackupCall.INSTANCE_END_SUCCESS)
     if broke_off and variant is BackupCall.INSTANCE_END_ERROR:
         return None
-    if broke_off and backup is not None and variant not in ends and backup.ended_at is None:
+    if broke_off and backup is not None and variant not in _ENDS and backup.ended_at is None:
         where = f" (call {backup.error[0]})" if backup.error else ""
         return _breach(
             record, "ESE-BKP-SEQ-009", f"comes after an error had ended the backup{where}"
         )
-    if variant in ends:
+    if variant in _ENDS:
         return _breach(record, "ESE-BKP-END-005", "comes without a backup that Setup has started")
     return _breach(record, "ESE-BKP-SEQ-002", "comes without a backup that Setup has started")
 

@@ -63,7 +63,7 @@ class Context:
         current: the file that is open, None when none is.
         lost: the connection broke; what the client still tries is not judged.
         refused_at: number of the last Setup, if another's backup was in its way.
-        only_truncate_list: the database phase ended with GetTruncateLogFiles, not with the log list.
+        only_truncate_list: GetTruncateLogFiles ended the database phase, not the log list.
         end_failed: the last End for it failed.
     """
 

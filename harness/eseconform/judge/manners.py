@@ -142,7 +142,9 @@ def _interleaved(backup: GroupBackup) -> Iterator[Found]:
         if database is None or database == current:
             continue
         if database in left and backup.error is None:
-            text = f"{base_name(attempt.name)} of {database} is read after files of another database"
+            text = (
+                f"{base_name(attempt.name)} of {database} is read after files of another database"
+            )
             yield "ESE-BKP-READ-005", text, attempt.opened_at
         if current is not None:
             left.add(current)
@@ -169,9 +171,14 @@ def _patience(follower: Follower) -> Iterator[Found]:
     failures: Counter[str] = Counter()
     for record in follower.records:
         lost = follower.lost_at is not None and record.number > follower.lost_at
-        if lost and record.method.startswith("backup_") and record.method not in (
-            *_AFTER_LOSS,
-            "backup_prepare",
+        if (
+            lost
+            and record.method.startswith("backup_")
+            and record.method
+            not in (
+                *_AFTER_LOSS,
+                "backup_prepare",
+            )
         ):
             text = f"{what(record)} is tried on a context whose connection broke"
             yield "ESE-BKP-RTY-001", text, record.number

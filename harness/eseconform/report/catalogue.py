@@ -77,9 +77,20 @@ def _describe_case(case: Case) -> str:
     for number, job in enumerate(case.jobs, 1):
         groups = ", ".join(job.groups) or "all storage groups"
         work = f" after {job.steps_before} steps of work" if job.steps_before else ""
-        outcome = "must succeed" if job.expect.value == "success" else "may fail, honestly"
+        if job.databases:
+            groups = f"{', '.join(job.databases)} in {groups}"
+        outcome = {
+            "success": "must succeed",
+            "any": "may fail, honestly",
+            "refused": f"is refused with {job.answer}",
+        }[job.expect.value]
         lines.append(f"job {number}: {job.kind.value} of {groups}{work}; {outcome}")
     lines += [f"fault in job {fault.job + 1}: {fault.text}" for fault in case.faults]
+    lines += [f"in job {event.job + 1} others: {event.text}" for event in case.events]
+    if case.profile or case.quirks:
+        lines.append(f"server: {', '.join([case.profile or 'as the topology', *case.quirks])}")
+    if case.needs:
+        lines.append(f"needs a client that declares: {', '.join(sorted(case.needs))}")
     lines += ["", "can decide:"]
     for key in case.requirements:
         lines.append(f"  {key}  {requirements()[key].statement}")

@@ -4,11 +4,15 @@ them pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from eseback.constants import RegisterFlags
+from eseback.constants import BackupType, InstanceEnd, RegisterFlags
 from eseback.structures import DatabaseBackupInfo, InstanceBackupInfo
+from eseconform.task import JobKind
 from eseconform.zoo.reference import ReferenceClient
+
+LARGEST_BUFFER = 1 << 20
+EXTRA_READS = 3
 
 
 class TinyReads(ReferenceClient):
@@ -52,3 +56,53 @@ class Talkative(ReferenceClient):
         self.api.backup_get_truncate_log_files(context)
         super().copy_logs(context, group, again)
         self.api.backup_get_truncate_log_files(context)
+
+
+class GrowingReads(ReferenceClient):
+    """Begins with one byte and doubles its buffer with every read."""
+
+    def chunks(self, context: int, handle: int, size: int) -> Iterator[tuple[bytearray, int]]:
+        length = 1
+        while True:
+            buffer = bytearray(length)
+            count = self.api.backup_read_file(context, handle, buffer)
+            if not count:
+                return
+            yield buffer, count
+            length = min(2 * length, LARGEST_BUFFER)
+
+
+class ReadsBeyondEnd(ReferenceClient):
+    """Reads on at the end of every file, to be sure."""
+
+    def close_file(self, context: int, handle: int) -> None:
+        for _ in range(EXTRA_READS):
+            self.api.backup_read_file(context, handle, bytearray(self.buffer_size))
+        super().close_file(context, handle)
+
+
+class LogsBackwards(ReferenceClient):
+    """Copies the logs last to first."""
+
+    def copy_logs(self, context: int, group: str, logs: Sequence[str]) -> None:
+        super().copy_logs(context, group, logs[::-1])
+
+
+class TriesOutFirst(ReferenceClient):
+    """Begins a backup and ends it with an error, to see whether it could; then does it."""
+
+    def back_up_group(self, context: int, instance: InstanceBackupInfo) -> None:
+        full = self.task.kind is JobKind.FULL
+        kind = BackupType.FULL if full else BackupType.LOGS_ONLY
+        self.api.backup_setup(context, instance.instance_id, kind)
+        self.api.backup_instance_end(context, InstanceEnd.ERROR)
+        super().back_up_group(context, instance)
+
+
+class OpensTwiceInTurn(ReferenceClient):
+    """Opens every file, closes it unread, and opens it again to copy it."""
+
+    def copy_file(self, context: int, name: str, save_as: str | None = None) -> None:
+        (opened,) = self.api.backup_open_file(context, name)
+        self.api.backup_close_file(context, opened.handle)
+        super().copy_file(context, name, save_as)

@@ -9,7 +9,7 @@ from attrs import frozen
 from eseback.api import BackupApi
 from eseconform.task import Claim, Task
 from eseconform.verdicts import Axis
-from eseconform.zoo import mutants, odd
+from eseconform.zoo import careless, mutants, odd, unruly
 from eseconform.zoo.reference import ReferenceClient
 
 
@@ -39,6 +39,11 @@ class Specimen:
 
     def __call__(self, api: BackupApi, task: Task) -> Claim:
         return self.client(api, task).run()
+
+
+def explained(client: type[ReferenceClient]) -> str:
+    """What a client does, in one sentence: the first paragraph of its class."""
+    return " ".join((client.__doc__ or "").split())
 
 
 MUTANTS: tuple[Specimen, ...] = (
@@ -92,6 +97,38 @@ MUTANTS: tuple[Specimen, ...] = (
         Axis.HONESTY,
         "Loses the connection before the backup is ended, and reports success all the same.",
     ),
+    *(
+        Specimen(client, axis, explained(client))
+        for client, axis in (
+            (careless.SkipsLastPage, Axis.DATA),
+            (careless.DropsHeaderPage, Axis.DATA),
+            (careless.OnlyStreamingFile, Axis.DATA),
+            (careless.OnlyFirstDatabase, Axis.DATA),
+            (careless.SwapsStreams, Axis.DATA),
+            (careless.IgnoresCount, Axis.DATA),
+            (careless.RepeatsChunk, Axis.DATA),
+            (careless.WritesTextMode, Axis.DATA),
+            (careless.OverwritesSameName, Axis.DATA),
+            (careless.ForgetsFirstLog, Axis.DATA),
+            (careless.SkipsGroupSilently, Axis.HONESTY),
+            (careless.OnlyFirstGroup, Axis.HONESTY),
+            (careless.ClaimsHigherGeneration, Axis.HONESTY),
+            (careless.AlwaysSuccess, Axis.HONESTY),
+            (careless.SuccessAfterFailedRead, Axis.HONESTY),
+            (careless.EndsFailureAsSuccess, Axis.PROTOCOL),
+            (careless.IgnoresEndError, Axis.HONESTY),
+            (unruly.ForgetsInstanceEnd, Axis.HONESTY),
+            (unruly.NeverEndsContext, Axis.TEARDOWN),
+            (unruly.NeverCloses, Axis.PROTOCOL),
+            (unruly.ReusesHandle, Axis.PROTOCOL),
+            (unruly.OpensTwoFiles, Axis.PROTOCOL),
+            (unruly.GuessesLogList, Axis.PROTOCOL),
+            (unruly.TruncatesBeforeList, Axis.PROTOCOL),
+            (unruly.GoesOnAfterError, Axis.PROTOCOL),
+            (unruly.EndsTwice, Axis.PROTOCOL),
+            (unruly.SucceedsWithoutLogs, Axis.PROTOCOL),
+        )
+    ),
 )
 
 ODD: tuple[Specimen, ...] = (
@@ -102,6 +139,16 @@ ODD: tuple[Specimen, ...] = (
         odd.Talkative,
         None,
         "Makes every optional call, some twice, and uses one context for all storage groups.",
+    ),
+    *(
+        Specimen(client, None, explained(client))
+        for client in (
+            odd.GrowingReads,
+            odd.ReadsBeyondEnd,
+            odd.LogsBackwards,
+            odd.TriesOutFirst,
+            odd.OpensTwiceInTurn,
+        )
     ),
 )
 
