@@ -103,8 +103,10 @@ def check(
     from eseconform.suite import make_plan, run_plan
     from eseconform.sut import load_sut
 
-    if (sut is None) == (server is None):
-        raise UsageError("check needs either --sut, for a client, or --server")
+    if sut is None and server is None:
+        raise UsageError("Missing option '--sut', for a client, or '--server'")
+    if sut is not None and server is not None:
+        raise UsageError("--sut and --server exclude each other: judge one at a time")
     plan = None if sut is None else make_plan(catalogue(), suite, patterns)
     client = None if sut is None else load_sut(sut)
     target = None if server is None else load_target(server)

@@ -12,6 +12,7 @@ so when they look a file up; whoever keeps paths in a table uses ``path_key``.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 COMPONENT_LENGTH_MAX: Final = 255
@@ -51,6 +52,7 @@ def _utf16_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
+@lru_cache(maxsize=4096)  # every use of a file asks again, and there are few names
 def component_error(name: str) -> str | None:
     """Why ``name`` can't be the name of a file or directory, or None if it can.
 

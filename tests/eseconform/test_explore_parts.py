@@ -63,10 +63,10 @@ def test_every_act_can_be_written_and_read() -> None:
         assert act.value in str(Step(act))
 
 
-def book(player: Player, *, full: bool = True, truncate: bool = True) -> None:
+def book(player: Player, *, full: bool, who: int = 0) -> None:
     """One backup of the first group by the book."""
     while True:
-        step = next_by_the_book(player, 0, 0, full=full, truncate=truncate)
+        step = next_by_the_book(player, who, 0, full=full, truncate=True)
         answer, _ = player.play(step)
         assert not answer.hresult, step
         if step.act is Act.END_SUCCESS:
@@ -74,10 +74,11 @@ def book(player: Player, *, full: bool = True, truncate: bool = True) -> None:
 
 
 @pytest.mark.parametrize("steps_per_call", [0, 1])
-def test_a_chain_is_recovered_link_by_link(steps_per_call: int) -> None:
+@pytest.mark.parametrize("who", [0, 1], ids=["whole files", "pieces"])
+def test_a_chain_is_recovered_link_by_link(steps_per_call: int, who: int) -> None:
     player = Player(Shape(stores=2, steps_per_call=steps_per_call))
     for full in (True, False, False, True, False):
-        book(player, full=full)
+        book(player, full=full, who=who)
     assert player.seen["backup recovered"] == 5
     assert player.model.groups[0].backed_up_to.keys() == {0, 1}
 

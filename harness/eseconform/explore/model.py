@@ -268,7 +268,7 @@ _BUSY: Final = EseBackupError.from_jet(JetErr.BACKUP_IN_PROGRESS)
 
 
 _READS: Final = dict.fromkeys(
-    (Act.READ, Act.READ_REST, Act.READ_STRANGE, Act.READ_OTHERS),
+    (Act.READ, Act.READ_SOME, Act.READ_REST, Act.READ_STRANGE, Act.READ_OTHERS),
     (BackupCall.READ, BackupCall.READ_BAD_HANDLE),
 )
 _CLOSES: Final = dict.fromkeys(

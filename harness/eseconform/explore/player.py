@@ -25,7 +25,7 @@ from eseconform.explore.steps import (
 from eseconform.explore.world import CLIENTS, Answer
 
 LISTS = (Act.LOG_LIST, Act.TRUNCATE_LIST)
-READS = (Act.READ, Act.READ_REST, Act.READ_STRANGE, Act.READ_OTHERS)
+READS = (Act.READ, Act.READ_SOME, Act.READ_REST, Act.READ_STRANGE, Act.READ_OTHERS)
 
 
 class Divergence(AssertionError):
@@ -175,7 +175,7 @@ def next_by_the_book(player: Player, who: int, group: int, *, full: bool, trunca
         return Step(Act.END_ERROR, who)
     if state.file_open:
         rest = taken.left and state is not BackupState.STOPPED_OPEN
-        return Step(Act.READ_REST if rest else Act.CLOSE, who)
+        return Step(_reading(who) if rest else Act.CLOSE, who)
     if state is BackupState.DATABASES and context.group is not None:
         stores = player.stage.group(context.group).spec.stores
         for number in sorted(player.model.groups[context.group].mounted):
@@ -189,6 +189,11 @@ def next_by_the_book(player: Player, who: int, group: int, *, full: bool, trunca
         return Step(Act.OPEN_LOG, who)
     done = context.run is not None and context.run.truncated
     return Step(Act.TRUNCATE if truncate and not done else Act.END_SUCCESS, who)
+
+
+def _reading(who: int) -> Act:
+    """One client reads piece by piece, so that users work between the pages of one file."""
+    return Act.READ_SOME if who == 1 else Act.READ_REST
 
 
 def play(scenario: Scenario, wrap: Wrap = unwrapped) -> Player:
@@ -216,7 +221,7 @@ def shrink(divergence: Divergence, wrap: Wrap = unwrapped) -> Divergence:
 
 
 def _without_something(scenario: Scenario) -> Iterable[Scenario]:
-    """Scenarios that lack one thing, or two steps, or have a simpler server."""
+    """Scenarios that lack steps or a fault, or have lower numbers or a simpler server."""
     steps = scenario.steps
     for size in (len(steps) // 2, 4, 2, 1):
         for place in range(len(steps) - size, -1, -1) if size else ():
@@ -224,6 +229,10 @@ def _without_something(scenario: Scenario) -> Iterable[Scenario]:
     for place in range(len(scenario.faults)):
         faults = scenario.faults[:place] + scenario.faults[place + 1 :]
         yield evolve(scenario, faults=faults)
+    order = list(dict.fromkeys(step.who for step in steps))
+    renamed = tuple(evolve(step, who=order.index(step.who)) for step in steps)
+    if renamed != steps:
+        yield evolve(scenario, steps=renamed)
     shape = scenario.shape
     for simpler in (
         {"groups": 1},

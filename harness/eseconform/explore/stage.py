@@ -31,6 +31,7 @@ SERVER = "EXCHSRV1"
 STRANGE_HANDLE = 999_999
 MESSAGES = 3
 _ROLLS = 2
+_SOME_BYTES = 256 * 1024
 _HISTORY_STEPS = 4
 KINDS = {
     Act.SETUP_FULL: BackupType.FULL,
@@ -141,6 +142,8 @@ class Stage:
         if act is Act.READ_REST:
             wanted = max(client.taken.left, FIRST_READ_BYTES)
             return Call(step, handle=client.handle, wanted=wanted)
+        if act is Act.READ_SOME:
+            return Call(step, handle=client.handle, wanted=_SOME_BYTES)
         if act in (Act.READ, Act.READ_NOTHING, Act.CLOSE):
             return Call(step, handle=client.handle, wanted=FIRST_READ_BYTES)
         spec = self.group(group or 0).spec

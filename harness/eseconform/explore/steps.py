@@ -33,6 +33,7 @@ class Act(Enum):
     OPEN_UNKNOWN = "open_unknown"
     OPEN_EMPTY = "open_empty"  # an empty file name
     READ = "read"  # a few pages
+    READ_SOME = "read_some"  # a quarter of a MiB: a large file takes several
     READ_REST = "read_rest"  # all there is
     READ_NOTHING = "read_nothing"  # into an empty buffer
     READ_STRANGE = "read_strange_handle"
