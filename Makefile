@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint docs fuzz bench clean
+.PHONY: help demo test lint docs fuzz matrix bench clean
 
 BIN := .venv/bin
 RUN := .venv/.stamp-run
@@ -25,6 +25,7 @@ help:
 	@echo "make lint    the static part of make test"
 	@echo "make docs    write the generated pages of docs/ anew"
 	@echo "make fuzz    the property tests, at length"
+	@echo "make matrix  every broken client and server on every case"
 	@echo "make bench   measure, pinned to one core; rewrites the table in benchmarks/README.md"
 	@echo "make clean   remove everything that was made, .venv included"
 
@@ -44,7 +45,7 @@ lint: $(DEV)
 # Coverage starts before pytest so that our own pytest plugin is counted; pytest-cov would miss it.
 test: lint
 	@rm -rf build/coverage && mkdir -p build/coverage
-	$(BIN)/coverage run -m pytest -n auto --dist loadgroup
+	$(BIN)/coverage run -m pytest -n auto --dist loadgroup -m "not matrix"
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -53,6 +54,10 @@ docs: $(DEV)
 
 fuzz: $(DEV)
 	ESESIM_HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n auto -m fuzz --timeout 0
+
+# Every broken client and server on every case: a quarter of an hour on two cores.
+matrix: $(DEV)
+	$(BIN)/pytest -n auto -m matrix --timeout 0
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks.run

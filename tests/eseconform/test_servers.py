@@ -155,7 +155,7 @@ def test_a_mutant_without_a_bug_or_under_another_rule_is_reported() -> None:
     assert ServerRow(None, found).problem == "the simulator does not pass sizes"
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_the_whole_matrix_is_right(tmp_path: Path) -> None:
     out = io.StringIO()
     code = run_server_selftest(console_for(out), seed=1, jobs=2, out=tmp_path)

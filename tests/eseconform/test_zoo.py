@@ -131,13 +131,13 @@ def test_an_odd_client_passes_a_chain(specimen: Specimen) -> None:
     assert run_row(specimen, [case("chain-of-two-groups")], seed=1).problem == ""
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("specimen", [CONTROL, *ODD], ids=lambda specimen: specimen.name)
 def test_no_correct_client_is_blamed(specimen: Specimen) -> None:
     assert run_row(specimen, matrix_cases(), seed=1).problem == ""
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("one", matrix_cases(), ids=lambda one: one.id)
 def test_every_case_catches_a_mutant(one: Case) -> None:
     assert any(run_row(specimen, [one], seed=1).caught_by for specimen in MUTANTS)
