@@ -25,7 +25,7 @@ from eseconform.explore.digest import digest
 from eseconform.explore.player import next_by_the_book
 from eseconform.explore.steps import unpack_step
 from esesim.volume import MemoryVolume
-from tests.support.brokenservers import WrongError
+from tests.support.brokenservers import BreaksDown, WrongError
 
 FULL = Scenario(
     Shape(2, 2, 1, True),
@@ -117,6 +117,22 @@ def test_faults_are_predicted() -> None:
     assert player.play(Step(Act.END))[0].lost
     assert not player.play(Step(Act.PREPARE))[0].lost  # over a new connection
     assert player.play(Step(Act.SETUP_FULL))[0].hresult == 0
+
+
+def test_a_backup_that_the_client_does_not_know_of_is_its_own() -> None:
+    faults = (Fault(0, "backup_setup", nth=2, after=True, jet=int(JetErr.DISK_IO)),)
+    player = Player(Shape(groups=2, backed_up=True), faults)
+    for step in (Step(Act.PREPARE), Step(Act.SETUP_LOGS), Step(Act.LOG_LIST), Step(Act.END_ERROR)):
+        player.play(step)
+    assert player.play(Step(Act.SETUP_LOGS, 0, 1))[0].jet == JetErr.DISK_IO
+    book(player, full=False)
+    assert player.stage.clients[0].taken.group == 1
+    assert player.seen["backup recovered"] == 1
+
+
+def test_what_is_no_answer_is_a_finding() -> None:
+    with pytest.raises(Divergence, match="breaks the server: ZeroDivisionError"):
+        play(Scenario(steps=(Step(Act.PREPARE),)), BreaksDown)
 
 
 # -- snapshots

@@ -26,6 +26,13 @@ class Broken(ApiLayer):
         self.server = server
 
 
+class BreaksDown(Broken):
+    """Every call ends with an error that is none of the API's."""
+
+    def around(self, method: str, function: Callable[..., R], arguments: Mapping[str, Any]) -> R:
+        raise ZeroDivisionError(method)
+
+
 class WrongError(Broken):
     """Truncation before the list is refused with the wrong error."""
 

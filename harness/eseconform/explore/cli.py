@@ -39,7 +39,7 @@ _OUT = click.option(
     type=click.IntRange(min=1),
     default=80,
     show_default=True,
-    help="Steps on each; a good client may make several calls in one.",
+    help="Steps on each.",
 )
 @click.option("--seed", type=int, default=None, help="Repeats a run  [default: a new one].")
 @_OUT

@@ -158,6 +158,12 @@ class Stage:
             return Call(step, path=f"{spec.log_path}\\nothing.dat")
         return Call(step)
 
+    def begin_taking(self, step: Step) -> None:
+        """The backup that a Setup began has brought nothing yet."""
+        client = self.clients[step.who]
+        client.taken = Taken(step.group, step.act is not Act.SETUP_LOGS)
+        client.logs = ()
+
     def perform(self, call: Call) -> tuple[Answer, object]:
         """Make a call; how it ended and what it returned (of a read, the number of bytes)."""
         try:
@@ -181,14 +187,13 @@ class Stage:
             case "backup_setup":
                 number = -1 if act is Act.SETUP_NO_INSTANCE else self.group(step.group).id
                 api.backup_setup(context, number, KINDS.get(act, 9))  # type: ignore[arg-type]
-                client.taken = Taken(step.group, act is not Act.SETUP_LOGS)
-                client.logs = ()
+                self.begin_taking(step)
             case "backup_open_file":
                 return self._open(client, call.path)
             case "backup_read_file":
                 buffer = bytearray(0 if act is Act.READ_NOTHING else call.wanted)
                 count = api.backup_read_file(context, call.handle, buffer)
-                taken.arrived(memoryview(buffer)[:count])
+                taken.arrived(buffer, count)
                 return count
             case "backup_close_file":
                 api.backup_close_file(context, call.handle)
@@ -265,7 +270,7 @@ def _back_up(server: SimulatedServer, law: Law, number: int, group: StorageGroup
         taken.opened(path, opened.size)
         buffer = bytearray(opened.size)
         count = api.backup_read_file(context, opened.handle, buffer)
-        taken.arrived(memoryview(buffer)[:count])
+        taken.arrived(buffer, count)
         api.backup_close_file(context, opened.handle)
         taken.closed()
 

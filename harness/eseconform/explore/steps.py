@@ -156,10 +156,11 @@ class Shape:
 
 @frozen
 class Fault:
-    """The ``nth`` call of a method in a session fails with -1 more than it should: ``jet``.
+    """The ``nth`` call of a method in a session fails with the JET error ``jet``.
 
-    ``after``: the server has carried the call out, and the client is told of a failure.
-    ``jet`` None: the connection is lost instead, and with it the session's contexts.
+    ``after``: the server has carried the call out, and only its answer is lost; such calls are
+    counted among those that succeed. ``jet`` None: the connection is lost instead, and with it the
+    session's contexts.
     """
 
     session: int
