@@ -5,12 +5,17 @@ Hypothesis. `default` and `ci` are derandomised, so that main gives the same ver
 
 Tools. A test marked `needs_tool("esedbexport")` is skipped where the tool is missing. Where
 ESESIM_REQUIRE names the tool, or says `all`, it fails instead: on CI nothing is skipped unseen.
+
+Coverage. Measuring doubles the time of what it measures. Tests marked `uncovered` go over the same
+lines thousands of times, lines that other tests cover, so nothing is measured while they run.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
+import coverage
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -32,6 +37,10 @@ settings.register_profile(
 settings.load_profile(os.environ.get("ESESIM_HYPOTHESIS_PROFILE") or "default")
 
 
+# Where coverage tells the processes that a test starts to measure themselves.
+_MEASURES_PROCESSES = "COVERAGE_PROCESS_CONFIG"
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, or fail, a test whose tool is missing, before any of its fixtures is made."""
@@ -43,3 +52,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if verdict.is_failure:
                 pytest.fail(verdict.reason, pytrace=False)
             pytest.skip(verdict.reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Pause coverage, of the processes that it starts too, for a test marked `uncovered`."""
+    measuring = coverage.Coverage.current()
+    if measuring is None or item.get_closest_marker("uncovered") is None:
+        return (yield)
+    measuring.stop()
+    for_processes = os.environ.pop(_MEASURES_PROCESSES, None)
+    try:
+        return (yield)
+    finally:
+        if for_processes is not None:
+            os.environ[_MEASURES_PROCESSES] = for_processes
+        measuring.start()

@@ -17,6 +17,8 @@ from esesim.topology import PROFILES
 from tests.esebcli.support_jobs import findings_of, flip, manifest_of, rehash
 from tests.esebcli.support_simulator import FIRST, is_busy, logs_on, save, topology_of
 
+pytestmark = pytest.mark.uncovered
+
 MAILBOX, PUBLIC = "Mailbox Store", "Public Store"
 TOPOLOGY = """
 [server]

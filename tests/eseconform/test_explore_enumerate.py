@@ -11,6 +11,8 @@ from eseconform.explore.enumerate import ALPHABET, SMALLEST, enumerate_calls, ev
 from eseconform.explore.steps import Act, Step
 from tests.support.brokenservers import DatabaseAfterList, WrongError
 
+pytestmark = pytest.mark.uncovered
+
 # One of each kind that the state can answer in its own way.
 SMALL = tuple(
     Step(act)

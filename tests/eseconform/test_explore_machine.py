@@ -17,6 +17,8 @@ from tests.support.brokenservers import (
 )
 from tests.support.examples import examples
 
+pytestmark = pytest.mark.uncovered
+
 SERVERS = 60
 STEPS = 80
 

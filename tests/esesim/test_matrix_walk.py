@@ -17,6 +17,8 @@ from eseback.jeterr import JetErr
 from eseback.order import BACKUP_ORDER, BackupCall, BackupState, backup_cell
 from tests.support.orderwalk import GROUP, MAIN, SPARE, VARIANTS, Client, Stage, shortest_paths
 
+pytestmark = pytest.mark.uncovered
+
 PATHS = shortest_paths()
 SHOWN_MAX = 10
 SETUPS = (BackupCall.SETUP_FULL, BackupCall.SETUP_LOGS_ONLY)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from attrs import define
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
@@ -25,6 +26,8 @@ from eseback.order import BackupCall, BackupCell, BackupState, backup_cell
 from esesim.exchange import StorageGroup
 from tests.support.examples import examples
 from tests.support.orderwalk import GROUP, MAIN, OTHER, OTHER_GROUP, SPARE, Client, Stage
+
+pytestmark = pytest.mark.uncovered
 
 HOMES = (GROUP, GROUP, OTHER_GROUP)
 SETUPS = (BackupCall.SETUP_FULL, BackupCall.SETUP_LOGS_ONLY)

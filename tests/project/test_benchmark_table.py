@@ -23,6 +23,8 @@ from benchmarks.table import (
 )
 from tests.support.project import run_python
 
+pytestmark = pytest.mark.uncovered
+
 # Eight megabytes in 20 ms beside a yardstick that needs 5 ms: 400 MB/s, a quarter of 1,600 MB/s.
 MEASURED = Measurement(
     name="checksum",

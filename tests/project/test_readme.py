@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.project import ROOT, run_python
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.uncovered]
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -22,7 +22,7 @@ from esesim.volume import MemoryVolume, PowerLoss
 from tests.support.engine import CONFIG, Rig
 from tests.support.examples import examples
 
-pytestmark = pytest.mark.fuzz
+pytestmark = [pytest.mark.fuzz, pytest.mark.uncovered]
 
 NEVER = 10**9
 CRASHES_PER_EXAMPLE = 3

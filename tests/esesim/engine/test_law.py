@@ -22,7 +22,7 @@ from esesim.journal import differences
 from tests.support.engine import CONFIG, SPEC, Rig, SavedSet
 from tests.support.examples import examples
 
-pytestmark = pytest.mark.fuzz
+pytestmark = [pytest.mark.fuzz, pytest.mark.uncovered]
 
 HARD_SITUATIONS = (
     "stale_page_copied",
