@@ -40,8 +40,8 @@ def package_files(name: str) -> set[str]:
     }
 
 
-def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run this interpreter and capture its output as text; the caller judges the exit code."""
     return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False
     )

@@ -50,7 +50,7 @@ def rows_by_pyesedb(path: Path) -> type_Rows:
     try:
         file.open(str(path))
         return {
-            table.name: [_pyesedb_row(record) for record in table.records]
+            table.name: [pyesedb_row(record) for record in table.records]
             for table in file.tables
             if not table.name.startswith(_SYSTEM_PREFIX)
         }
@@ -65,7 +65,8 @@ _BIT, _BINARY, _TEXT, _LONG_BINARY, _LONG_TEXT = 1, 9, 10, 11, 12
 _NUMBERS: Final = {2: "<B", 3: "<h", 4: "<i", 5: "<q", 6: "<f", 7: "<d", 8: "<d", 17: "<H"}
 
 
-def _pyesedb_row(record: Any) -> dict[str, Any]:
+def pyesedb_row(record: Any) -> dict[str, Any]:
+    """The columns of one record of pyesedb's, by name."""
     return {
         record.get_column_name(i): _pyesedb_value(record, i, record.get_column_type(i))
         for i in range(record.get_number_of_values())

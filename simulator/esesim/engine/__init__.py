@@ -7,9 +7,10 @@ the network; what it needs (volume, clock, random numbers, a place for events) i
 from .config import InstanceConfig
 from .errors import JetError
 from .event import Event, EventSink
-from .hardrecovery import RecoveryReport, RestoredDatabase, hard_recover
+from .hardrecovery import RecoveryReport, hard_recover
 from .inspect import check_file, read_rows
 from .instance import Instance
+from .restoredimage import RestoredDatabase
 
 __all__ = [
     "Event",

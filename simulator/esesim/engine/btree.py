@@ -221,8 +221,8 @@ class Tree:
             macro.move(right, page, at, len(page.nodes))
         else:
             macro.image(right)
-        macro.insert(parent, place, _entry(self._separator(page, at, key), page.pgno))
-        macro.replace(parent, place + 1, _entry(bound, pgno))
+        macro.insert(parent, place, branch_entry(self._separator(page, at, key), page.pgno))
+        macro.replace(parent, place + 1, branch_entry(bound, pgno))
         macro.trim(page, at)
         db.note_split(page.pgno, pgno, len(right.nodes))
         db.run_split(macro, page.pgno, [pgno])
@@ -247,7 +247,10 @@ class Tree:
             root.objid,
             root.flags & ~(PageFlag.LEAF | PageFlag.PARENT_OF_LEAF) | level,
             external=root.external,
-            nodes=[_entry(self._separator(root, at, key), left_pgno), _entry(b"", right_pgno)],
+            nodes=[
+                branch_entry(self._separator(root, at, key), left_pgno),
+                branch_entry(b"", right_pgno),
+            ],
         )
         if db.moves_unlogged:
             macro.move(left, root, 0, at)
@@ -275,7 +278,7 @@ class Tree:
             macro.replace(
                 parent,
                 place - 1,
-                _entry(node_key(parent.nodes[place]), _child(parent.nodes[place - 1])),
+                branch_entry(node_key(parent.nodes[place]), _child(parent.nodes[place - 1])),
             )
         macro.delete(parent, place)
         if page.prev:
@@ -292,7 +295,8 @@ def _child(node: bytes) -> int:
     return pgno
 
 
-def _entry(key: bytes, pgno: int) -> bytes:
+def branch_entry(key: bytes, pgno: int) -> bytes:
+    """The node of an interior page that leads to a child; ``key`` bounds it from above."""
     return make_node(key, _CHILD.pack(pgno))
 
 

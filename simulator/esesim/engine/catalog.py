@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from attrs import frozen
@@ -138,11 +139,17 @@ def _table_info(rows: list[dict[str, Any]]) -> TableInfo:
             roots.append((row["Name"], _roots(row)))
     long_values = of_type[ObjectType.LONG_VALUE]
     return TableInfo(
-        TableSchema(head["Name"], tuple(columns.values()), primary_key, tuple(indexes)),
+        _shared(TableSchema(head["Name"], tuple(columns.values()), primary_key, tuple(indexes))),
         _roots(head),
         tuple(roots),
         _roots(long_values[0]) if long_values else None,
     )
+
+
+@lru_cache(maxsize=64)
+def _shared(schema: TableSchema) -> TableSchema:
+    """The first schema equal to this one: what is cached by schema is found without comparing."""
+    return schema
 
 
 def _column(row: Mapping[str, Any]) -> Column:

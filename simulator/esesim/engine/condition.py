@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 class Condition:
     """Switches for what the outside does to an instance.
 
-    ``log_disk_full`` and ``log_write_failed`` last as long as they are set; ``failure`` is what
-    made the instance give up (-614): it takes a restart to get rid of it.
+    ``log_disk_full``, ``log_write_failed``, ``frozen`` (for a volume snapshot) and ``surrogate``
+    (another computer backs up a replica in this one's stead) last as long as they are set;
+    ``failure`` is what made the instance give up (-614): it takes a restart to get rid of it.
     """
 
     log_disk_full: bool = False
     log_write_failed: bool = False
+    frozen: bool = False
+    surrogate: bool = False
     failure: JetErr | None = None
 
 
@@ -61,7 +64,21 @@ def begin_problem(instance: Instance, kind: BackupType) -> JetError | None:
         return problem
     if kind == BackupType.LOGS_ONLY and instance.config.circular:
         return JetError(JetErr.INVALID_BACKUP, f"{name} has circular logging switched on")
-    return problem
+    return problem or _other_backup(instance)
+
+
+def _other_backup(instance: Instance) -> JetError | None:
+    """The backup of another kind that is in the way of a streaming one."""
+    condition, name = instance.condition, instance.config.name
+    if condition.surrogate:
+        return JetError(
+            JetErr.SURROGATE_BACKUP_IN_PROGRESS, f"a replica of {name} is being backed up"
+        )
+    if condition.frozen:
+        # ASSUMED(setup-while-frozen): a snapshot is refused while a backup runs, documented as
+        # JET_errOSSnapshotNotAllowed; the other way round the same error is answered.
+        return JetError(JetErr.OS_SNAPSHOT_NOT_ALLOWED, f"{name} is frozen for a snapshot")
+    return None
 
 
 def too_deep(instance: Instance, generation: int) -> bool:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from attrs import frozen
 
 from eseback.errors import JetErr
 from eseback.formats.dbheader import DatabaseHeader, DbAttribute, DbFlag, DbState
 from eseback.formats.fields import NO_SIGNATURE, FileType, LogTime, Signature
 
+from .ballast import BallastRule
+from .ballastblocks import BallastPages
 from .database import ECC_REVISION, read_header, write_header
 from .errors import JetError
 from .initial import build_initial_database
 from .schema import mailbox_schema
+from .virtual import build_virtual_database
 
 if TYPE_CHECKING:
     from .instance import Instance
@@ -19,23 +25,19 @@ if TYPE_CHECKING:
 _FIRST_DBTIME = 1
 
 
-def create_database_files(instance: Instance, edb: str, stm: str | None) -> None:
+def create_database_files(instance: Instance, edb: str, stm: str | None, size: int = 0) -> None:
     """Write both files, synced, in state JustCreated. Raises -1201 where a database is there.
 
-    A file in state JustCreated is what a crash in here left: nothing is lost by making it anew.
+    With a ``size`` in bytes the database is virtual, see :mod:`.virtual`. A file in state
+    JustCreated is what a crash in here left: nothing is lost by making it anew.
     """
     config, volume = instance.config, instance.volume
     path = config.resolve(edb)
     if volume.exists(path) and not _is_unfinished(instance, path):
         raise JetError(JetErr.DATABASE_DUPLICATE, f"{edb} exists already")
     now = LogTime.from_unix(instance.clock.now())
-    initial = build_initial_database(
-        mailbox_schema(),
-        page_size=config.page_size,
-        revision=config.revision,
-        cpg_initial=config.initial_pages,
-        streaming=stm is not None,
-        dbtime=_FIRST_DBTIME,
+    contents = _initial_contents(
+        size, config.page_size, config.revision, config.initial_pages, stm is not None
     )
     sign_slv = NO_SIGNATURE if stm is None else Signature(instance.rng.getrandbits(32), now, "")
     header = DatabaseHeader(
@@ -46,28 +48,72 @@ def create_database_files(instance: Instance, edb: str, stm: str | None) -> None
         create_revision=config.revision,
         page_size=config.page_size,
         dbtime=_FIRST_DBTIME,
-        objid_last=initial.objid_last,
+        objid_last=contents.objid_last,
         flags=DbFlag.NONE if stm is None else DbFlag.SLV_EXISTS,
         sign_slv=sign_slv,
         os_major=5,
         os_minor=2,
         os_build=3790,
     )
-    size = config.page_size
+    page_size = config.page_size
     for name in (edb, stm):
         if name is not None:
             volume.make_directory(config.resolve(name).rpartition("/")[0])
     # The .edb's header comes last: it makes the pair a database.
     if stm is not None:
         _create_streaming_file(instance, stm, header)
-    file = volume.create(path, (initial.last_pgno + 2) * size)
-    for page in initial.pages:
-        image = page.to_bytes(size, ecc=config.revision >= ECC_REVISION)
-        file.write((page.pgno + 1) * size, image)
+    file_size = (contents.last_pgno + 2) * page_size
+    if contents.rule is None:
+        file = volume.create(path, file_size)
+    else:
+        ballast = BallastPages(contents.rule, ecc=config.revision >= ECC_REVISION)
+        file = volume.create_generated(path, file_size, ballast)
+    for pgno, image in contents.images:
+        file.write((pgno + 1) * page_size, image)
     file.sync()
     file.close()
-    write_header(volume, path, header, size)
+    write_header(volume, path, header, page_size)
     volume.sync_directory(path.rpartition("/")[0])
+
+
+@frozen
+class _Contents:
+    """A new database but for its header: pages by number, the last one, and what is generated."""
+
+    images: tuple[tuple[int, bytes], ...]
+    last_pgno: int
+    objid_last: int
+    rule: BallastRule | None
+
+
+# A server makes many databases of one kind.
+@lru_cache(maxsize=8)
+def _initial_contents(
+    size: int, page_size: int, revision: int, cpg_initial: int, streaming: bool
+) -> _Contents:
+    rule = None
+    if size:
+        made = build_virtual_database(
+            mailbox_schema(),
+            size=size,
+            page_size=page_size,
+            revision=revision,
+            streaming=streaming,
+            dbtime=_FIRST_DBTIME,
+        )
+        initial, rule = made.initial, made.rule
+    else:
+        initial = build_initial_database(
+            mailbox_schema(),
+            page_size=page_size,
+            revision=revision,
+            cpg_initial=cpg_initial,
+            streaming=streaming,
+            dbtime=_FIRST_DBTIME,
+        )
+    ecc = revision >= ECC_REVISION
+    images = ((page.pgno, bytes(page.to_bytes(page_size, ecc=ecc))) for page in initial.pages)
+    return _Contents(tuple(images), initial.last_pgno, initial.objid_last, rule)
 
 
 def _create_streaming_file(instance: Instance, stm: str, header: DatabaseHeader) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -11,7 +11,7 @@ from attrs import evolve
 from eseback.errors import JetErr
 from eseback.formats.dbheader import DatabaseHeader, DbFlag, DbState
 from eseback.formats.errors import FormatError
-from eseback.formats.fields import NO_POSITION, NO_TIME, LogTime, Signature
+from eseback.formats.fields import NO_POSITION, NO_TIME, LgPos, LogTime, Signature
 
 from ..volume import Volume
 from .btree import Tree
@@ -60,15 +60,20 @@ def write_header(volume: Volume, path: str, header: DatabaseHeader, page_size: i
     file.close()
 
 
-def streaming_file_problem(volume: Volume, database: Database) -> str | None:
-    """Why the streaming file can't be used with this database; None if it can."""
-    if not database.header.flags & DbFlag.SLV_EXISTS:
+def streaming_file_problem(
+    volume: Volume, header: DatabaseHeader, edb: str, stm: str | None, stm_path: str | None
+) -> str | None:
+    """Why the streaming file can't be used with the database ``edb``; None if it can.
+
+    ``stm`` is its Windows path, ``stm_path`` where that is on the volume. Raises -1206 for a
+    streaming file without a readable header.
+    """
+    if not header.flags & DbFlag.SLV_EXISTS:
         return None
-    if database.stm_path is None or not volume.exists(database.stm_path):
-        return f"{database.edb} has a streaming file, and it is not there"
-    header = read_header(volume, database.stm_path, database.page_size)
-    if header.sign_slv != database.header.sign_slv:
-        return f"{database.stm} is the streaming file of another database"
+    if stm_path is None or not volume.exists(stm_path):
+        return f"{edb} has a streaming file, and it is not there"
+    if read_header(volume, stm_path, header.page_size).sign_slv != header.sign_slv:
+        return f"{stm} is the streaming file of another database"
     return None
 
 
@@ -76,7 +81,8 @@ class Database:
     """Header, pages, tables and streaming file of an attached database.
 
     ``edb`` and ``stm`` are the names the outside knows (Windows paths); ``edb_path`` and
-    ``stm_path`` are where they lie on the volume.
+    ``stm_path`` are where they lie on the volume. ``repaired`` is told the number of each page that
+    was read with one wrong bit.
     """
 
     def __init__(
@@ -93,6 +99,7 @@ class Database:
         marks: Counter[str],
         cache_pages: int = 2048,
         moves_unlogged: bool = False,
+        repaired: Callable[[int], None] | None = None,
     ) -> None:
         self.moves_unlogged = moves_unlogged
         self.dbid = dbid
@@ -111,6 +118,7 @@ class Database:
             ecc=self.header.revision >= ECC_REVISION,
             side_path=side_path,
             cache_pages=cache_pages,
+            repaired=repaired,
         )
         self.log: LogStream
         self.tables: dict[str, Table] = {}
@@ -217,15 +225,14 @@ class Database:
             gen_max_required=generation,
         )
 
-    def mark_clean(self, position: int, clock: Clock, **changes: Any) -> None:
+    def mark_clean(self, at: LgPos, time: LogTime, **changes: Any) -> None:
         """The header of a database that needs no log any more."""
-        at, now = position_of(position), LogTime.from_unix(clock.now())
         self.write_header(
             state=DbState.CLEAN_SHUTDOWN,
             lgpos_consistent=at,
-            logtime_consistent=now,
+            logtime_consistent=time,
             lgpos_detach=at,
-            logtime_detach=now,
+            logtime_detach=time,
             gen_min_required=0,
             gen_max_required=0,
             **changes,

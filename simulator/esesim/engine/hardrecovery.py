@@ -1,34 +1,32 @@
-"""Hard recovery: a backup set becomes clean databases (JetExternalRestore; ESE logutil.cxx)."""
+"""Hard recovery: a backup set becomes clean databases (JetExternalRestore; ESE logutil.cxx).
+
+First everything is checked, and nothing changed: the logs of the set, those to be played forward,
+the images. Then the images are made ready, the logs redone one after the other, and what is open at
+their end is undone. Each step can be broken off by a loss of power and begun again from the start.
+"""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from eseback.errors import JetErr
-from eseback.formats.dbheader import DatabaseHeader, DbState
-from eseback.formats.errors import FormatError
 from eseback.formats.fields import NO_BACKUP, Signature
-from eseback.formats.logblock import LogEnd
-from eseback.formats.logheader import LogHeader
-from eseback.formats.trailer import Trailer
 
 from ..volume import Volume
-from .attach import AttachRecord
+from .attach import AttachRecord, RestoreRecord
 from .config import InstanceConfig
-from .database import Database, read_header, streaming_file_problem
+from .database import Database
 from .errors import JetError
 from .event import EventSink
 from .instance import Instance
 from .log import Clock
-from .logfile import LogFile, check_chain, check_signature, read_log
+from .logfile import LogFile, LogSummary, read_again
 from .logrecord import LogType, mark
-from .page import Page
-from .patchfile import patch_name, read_patches
 from .recovery import (
     check_generations,
     make_target,
@@ -38,23 +36,29 @@ from .recovery import (
     undo_and_close,
 )
 from .replay import Replay, ReplayCounts
+from .restoredimage import (
+    Image,
+    ImageRules,
+    RestoredDatabase,
+    check_image,
+    finish_image,
+    is_fresh,
+    prepare_image,
+)
+from .restorelogs import LogPlan, RestoreLogs
 
+__all__ = ["HardRecovery", "Progress", "RecoveryReport", "RestoredDatabase", "hard_recover"]
 
-@frozen
-class RestoredDatabase:
-    """One line of the restore map: the name at backup time and where the image lies now.
-
-    All are Windows paths as the instance's ``resolve`` takes them.
-    """
-
-    source_edb: str
-    edb: str
-    stm: str | None = None
+Progress = Callable[[int, int], None]
+"""Told after each generation: how many are replayed, and of how many."""
 
 
 @frozen
 class RecoveryReport:
-    """What a hard recovery did: generations replayed and the counts of the replay."""
+    """What a hard recovery did: generations replayed and the counts of the replay.
+
+    ``generation_last`` is the last one that a server wrote, not the recovery itself.
+    """
 
     generation_first: int
     generation_last: int
@@ -68,60 +72,210 @@ def hard_recover(
     config: InstanceConfig,
     gen_low: int,
     gen_high: int,
+    backup_log_path: str | None = None,
+    target_log_path: str | None = None,
+    target_gen_max: int | None = None,
     clock: Clock,
     events: EventSink | None = None,
     marks: Counter[str] | None = None,
+    progress: Progress | None = None,
 ) -> RecoveryReport:
-    """Recover backup images with the logs ``gen_low``..``gen_high`` of ``config.log_path``.
+    """Recover backup images with the logs ``gen_low``..``gen_high`` and those that follow them.
 
-    Logs above ``gen_high`` in that folder, ``Exx.log`` among them, must follow without a gap and
-    are replayed too. The databases are clean afterwards and their bkinfo is zero: the next backup
-    must be a full one.
-    Raises -501 -513 -535 -539 -540 -543 -552..-557 -561 -565..-567 -570 -571 -573 -574 -610 -611
-    -615 -1206 -1811.
+    ``config`` is the instance that recovers; into its log folder goes the log of the undo.
+    ``backup_log_path`` is where the set's logs lie (default: that folder too). The logs above
+    ``gen_high``, ``Exx.log`` among them, come from ``target_log_path``: the folder of the group
+    that the databases go back to (default: that folder too). If that group runs, it has closed its
+    log before, and ``target_gen_max`` is the last closed generation. All paths are Windows paths.
+
+    The databases are clean afterwards and their bkinfo is zero: the next backup must be a full one.
+    A recovery that failed, or that a loss of power broke off, can be called again.
+    Raises -501 -513 -535 -538..-541 -543 -552..-557 -561 -565..-567 -570 -571 -573 -574 -610 -611
+    -615 -1003 -1018 -1206 -1811 -1852.
     """
     instance = Instance(volume, config, clock, random.Random(gen_low), events=events, marks=marks)
-    recovery = _HardRecovery(instance, databases, gen_low, gen_high)
-    try:
-        return recovery.run()
-    except BaseException:
-        recovery.let_go()
-        raise
+    return instance.external_restore(
+        databases,
+        gen_low=gen_low,
+        gen_high=gen_high,
+        backup_log_path=backup_log_path,
+        target_log_path=target_log_path,
+        target_gen_max=target_gen_max,
+        progress=progress,
+    )
 
 
-class _HardRecovery:
+class HardRecovery:
+    """One run of a hard recovery on an instance that isn't started."""
+
     def __init__(
         self,
         instance: Instance,
         databases: Sequence[RestoredDatabase],
-        gen_low: int,
-        gen_high: int,
+        logs: RestoreLogs,
+        progress: Progress | None,
     ) -> None:
         self._instance = instance
-        self._gen_low = gen_low
-        self._gen_high = gen_high
         self._map = {entry.source_edb.casefold(): entry for entry in databases}
-        self._replay = Replay(self._attach_record, self._replay_detach)
+        self._logs = logs
+        self._progress = progress
+        self._replay = Replay(
+            self._attach_record, self._replay_detach, dirty_max=instance.config.cache_pages
+        )
         self._opened: dict[str, Database] = {}
+        # Of all databases of the log, also those that are not restored.
+        self._dbids_in_use: set[int] = set()
 
     def run(self) -> RecoveryReport:
-        # All logs are looked at before any image is changed, so that a refusal costs nothing.
-        logs = self._read_set()
-        logs += self._following(logs[-1])
-        for entry in self._map.values():
-            self._prepare_database(entry, logs[0].header)
+        """See :func:`hard_recover`."""
+        instance, logs = self._instance, self._logs
+        instance.event(204, restore_folder=logs.set.folder, log_folder=logs.running.folder)
+        try:
+            report = self._run()
+        except JetError as error:
+            instance.event(454, error=int(error.err))
+            raise
+        finally:
+            self._let_go()
+            instance.event(205)
+        return report
+
+    def _run(self) -> RecoveryReport:
+        instance = self._instance
+        for folder in (instance.config.system_path, instance.config.log_path):
+            instance.volume.make_directory(instance.config.resolve(folder))
+        # All is looked at before anything is changed, so that a refusal costs nothing.
+        fresh = any(is_fresh(instance, entry) for entry in self._map.values())
+        plan = self._logs.check(self._map, fresh=fresh)
+        images = self._check_images(plan)
+        self._delete_stale(plan)
+        for image in images:
+            if image.is_recovered:
+                finish_image(instance, image)
+            else:
+                self._opened[image.entry.source_edb.casefold()] = prepare_image(
+                    instance, image, self._logs.gen_high
+                )
+        instance.event(300)
+        self._redo(plan)
+        last = plan.all[-1]
+        self._check_complete(last.generation)
+        self._open_log(plan)
+        self._undo()
+        instance.event(302)
+        return RecoveryReport(self._logs.gen_low, plan.server[-1].generation, self._replay.counts)
+
+    def _let_go(self) -> None:
+        """Close what is open; what a recovery that failed has changed stays as it is."""
+        for target in self._replay.targets.values():
+            if target.streaming is not None:
+                target.streaming.close()
+        for database in self._opened.values():
+            database.close()
+
+    # -- before
+
+    def _check_images(self, plan: LogPlan) -> list[Image]:
+        rules = ImageRules(
+            files=self._logs.set,
+            gen_low=self._logs.gen_low,
+            gen_high=self._logs.gen_high,
+            log=plan.server[0].header,
+            own_first=plan.own[0].generation if plan.own else None,
+        )
+        return [check_image(self._instance, entry, rules) for entry in self._map.values()]
+
+    def _delete_stale(self, plan: LogPlan) -> None:
+        """Logs that don't belong to the restore go, the newest first: no gap is ever left."""
+        volume = self._instance.volume
+        for path in reversed(plan.stale):
+            volume.delete(path)
+            volume.sync_directory(path.rpartition("/")[0])
+
+    # -- redo
+
+    def _redo(self, plan: LogPlan) -> None:
+        instance, logs = self._instance, plan.all
         for info in logs[0].header.attachments:
             self._attach(info.dbid, info.names[0], info.sign_db)
-        for log in logs:
+        for number, summary in enumerate(logs, 1):
+            log = self._read_again(summary)
+            if log.generation > self._logs.gen_high:
+                self._require(log.generation)
             redo_log(self._replay, log)
-        last = logs[-1]
-        self._check_complete(last.generation)
+            instance.event(301, file=self._logs.shown(summary.path))
+            if self._progress is not None:
+                self._progress(number, len(logs))
+
+    def _read_again(self, summary: LogSummary) -> LogFile:
+        """The records of a log that was whole when it was checked; -557 if it has gone since."""
+        try:
+            return read_again(self._instance.volume, summary)
+        except JetError as error:
+            if error.err != JetErr.FILE_NOT_FOUND:
+                raise
+            raise JetError(JetErr.MISSING_RESTORE_LOG_FILES, error.detail) from error
+
+    def _require(self, generation: int) -> None:
+        """Headers say that a log is needed before pages have its changes.
+
+        So a recovery that was broken off in the middle of playing forward can't end earlier.
+        """
+        for database in self._opened.values():
+            if database.header.gen_max_required < generation:
+                database.write_header(gen_max_required=generation)
+
+    def _attach_record(self, dbid: int, body: bytes, lsn: int) -> None:
+        record = AttachRecord.unpack(body)
+        self._attach(dbid, record.edb, record.signature)
+
+    def _attach(self, dbid: int, source_edb: str, signature: Signature) -> None:
+        self._dbids_in_use.add(dbid)
+        database = self._opened.get(source_edb.casefold())
+        # Of another signature: a database that had the name before this one was made.
+        if database is not None and database.header.sign_db == signature:
+            database.dbid = dbid
+            self._replay.targets[dbid] = make_target(self._instance, database)
+
+    def _replay_detach(self, dbid: int, _body: bytes) -> None:
+        self._dbids_in_use.discard(dbid)
+        target = self._replay.targets.pop(dbid, None)
+        if target is not None and target.streaming is not None:
+            target.streaming.sync()
+            target.streaming.close()
+
+    def _check_complete(self, last_generation: int) -> None:
+        targets = self._replay.targets
+        attached = [target.database for target in targets.values()]
+        for database in self._opened.values():
+            check_generations(self._instance, database, last_generation)
+            if database not in attached:
+                # Detached within the logs: everything is replayed, but nothing held it open. Its
+                # number may be another's by now.
+                database.dbid = next(n for n in count(1) if n not in self._dbids_in_use)
+                self._dbids_in_use.add(database.dbid)
+                targets[database.dbid] = make_target(self._instance, database)
+
+    # -- undo
+
+    def _open_log(self, plan: LogPlan) -> None:
+        """Begin a generation of the recovery's own, or go on with the one of an earlier try."""
         instance = self._instance
         instance.databases = {dbid: t.database for dbid, t in self._replay.targets.items()}
-        if last.path == instance.files.current:
-            open_log_at_end(instance, last)
-        else:
+        last = plan.all[-1]
+        if last.path != instance.files.current:
             start_log(instance, last.header)
+        else:
+            open_log_at_end(instance, last)
+            if not plan.own and instance.log.generation == last.generation:
+                instance.log.roll()
+        numbers = {name: database.dbid for name, database in self._opened.items()}
+        record = RestoreRecord({name: numbers.get(name, 0) for name in self._map})
+        instance.log.append(mark(LogType.EXT_RESTORE, body=record.pack()))
+        instance.log.flush()
+
+    def _undo(self) -> None:
+        instance = self._instance
         instance.log.append(mark(LogType.RECOVERY_UNDO))
         undo_and_close(
             instance,
@@ -133,223 +287,3 @@ class _HardRecovery:
         )
         instance.log.append(mark(LogType.RECOVERY_QUIT))
         instance.log.close()
-        return RecoveryReport(self._gen_low, last.generation, self._replay.counts)
-
-    def let_go(self) -> None:
-        """Close the files of a recovery that failed; what it has changed stays as it is."""
-        for target in self._replay.targets.values():
-            if target.streaming is not None:
-                target.streaming.close()
-        for database in self._opened.values():
-            database.close()
-
-    # -- logs
-
-    def _read_set(self) -> list[LogFile]:
-        """The set's own logs, each following its predecessor."""
-        files = self._instance.files
-        logs: list[LogFile] = []
-        for generation in range(self._gen_low, self._gen_high + 1):
-            path = files.closed(generation)
-            if not files.volume.exists(path):
-                raise JetError(
-                    JetErr.MISSING_RESTORE_LOG_FILES, f"{path} of the backup set is missing"
-                )
-            log = read_log(files.volume, path)
-            if log.generation != generation:
-                raise JetError(
-                    JetErr.LOG_GENERATION_MISMATCH,
-                    f"{path} holds generation {log.generation}, not {generation}",
-                )
-            if logs:
-                check_signature(
-                    logs[-1].header, log.header, path, JetErr.GIVEN_LOG_FILE_HAS_BAD_SIGNATURE
-                )
-                check_chain(
-                    logs[-1].header, log.header, path, JetErr.GIVEN_LOG_FILE_IS_NOT_CONTIGUOUS
-                )
-            if not log.ended:
-                raise JetError(
-                    JetErr.LOG_TORN_WRITE_DURING_HARD_RESTORE
-                    if log.reason is LogEnd.TORN
-                    else JetErr.LOG_CORRUPT_DURING_HARD_RESTORE,
-                    f"{path}: {log.reason.value}",
-                )
-            logs.append(log)
-        if not logs:
-            raise JetError(
-                JetErr.MISSING_RESTORE_LOG_FILES,
-                f"a restore needs at least one log; {self._gen_low}..{self._gen_high} is none",
-            )
-        return logs
-
-    def _following(self, last: LogFile) -> list[LogFile]:
-        """Later logs that follow without a gap, the current one included if it is there."""
-        files = self._instance.files
-        generations = [g for g in files.closed_generations() if g > last.generation]
-        found: list[LogFile] = []
-        for generation in generations:
-            path = files.closed(generation)
-            if generation != last.generation + 1:
-                raise JetError(
-                    JetErr.MISSING_CURRENT_LOG_FILES,
-                    f"generation {last.generation + 1} is missing, {path} is there",
-                )
-            log = read_log(files.volume, path)
-            self._check_existing(last, log)
-            if not log.ended:
-                raise JetError(
-                    JetErr.LOG_TORN_WRITE_DURING_HARD_RECOVERY
-                    if log.reason is LogEnd.TORN
-                    else JetErr.LOG_CORRUPT_DURING_HARD_RECOVERY,
-                    f"{path}: {log.reason.value}",
-                )
-            found.append(log)
-            last = log
-        if files.volume.exists(files.current):
-            found.append(self._read_current(last))
-        return found
-
-    def _read_current(self, last: LogFile) -> LogFile:
-        """``Exx.log``, which must follow the last closed log: recovery goes on writing to it.
-
-        Its last block may be torn, as a crash leaves it.
-        """
-        files = self._instance.files
-        log = read_log(files.volume, files.current)
-        if log.generation > last.generation + 1:
-            raise JetError(
-                JetErr.MISSING_CURRENT_LOG_FILES,
-                f"generation {last.generation + 1} is missing, {log.path} is generation "
-                f"{log.generation}",
-            )
-        self._check_existing(last, log)
-        if log.reason is LogEnd.CORRUPT:
-            raise JetError(
-                JetErr.LOG_CORRUPT_DURING_HARD_RECOVERY,
-                f"{log.path}: damage before its last good block",
-            )
-        return log
-
-    def _check_existing(self, last: LogFile, log: LogFile) -> None:
-        check_signature(
-            last.header, log.header, log.path, JetErr.EXISTING_LOG_FILE_HAS_BAD_SIGNATURE
-        )
-        check_chain(last.header, log.header, log.path, JetErr.EXISTING_LOG_FILE_IS_NOT_CONTIGUOUS)
-
-    # -- databases
-
-    def _prepare_database(self, entry: RestoredDatabase, log: LogHeader) -> None:
-        """Check the image against the set and give its header the set's highest generation."""
-        instance = self._instance
-        path = instance.config.resolve(entry.edb)
-        size = instance.config.page_size
-        volume = instance.volume
-        if not volume.exists(path):
-            raise JetError(JetErr.FILE_NOT_FOUND, f"there is no {entry.edb}")
-        if volume.size(path) % size:
-            raise JetError(
-                JetErr.BAD_BACKUP_DATABASE_SIZE,
-                f"{entry.edb} has {volume.size(path)} bytes, no multiple of {size}",
-            )
-        header = read_header(volume, path, size)
-        if header.state == DbState.DIRTY_SHUTDOWN and header.bkinfo_full_cur.gen_low == 0:
-            raise JetError(JetErr.RESTORE_OF_NON_BACKUP_DATABASE, f"{entry.edb} is no backup image")
-        if header.state != DbState.DIRTY_SHUTDOWN:
-            raise JetError(
-                JetErr.RESTORE_OF_NON_BACKUP_DATABASE,
-                f"{entry.edb} is in state {header.state.name}: no backup image",
-            )
-        if header.sign_log != log.sign_log:
-            raise JetError(
-                JetErr.DATABASE_LOG_SET_MISMATCH, f"{entry.edb} belongs to another log stream"
-            )
-        patched = instance.config.patch_files
-        has_trailer = header.bkinfo_full_cur.gen_high == 0 and not patched
-        patches: dict[int, list[Page]] = {}
-        if patched:
-            page, patches = read_patches(volume, self._patch_path(entry), size)
-            self._check_trailer(entry, page, header)
-        elif has_trailer:
-            file = volume.open(path)
-            page = file.read(file.size - size, size)
-            file.close()
-            self._check_trailer(entry, page, header)
-        database = instance.open_database(header.dbid, entry.edb, entry.stm)
-        problem = streaming_file_problem(volume, database)
-        if problem is not None:
-            database.close()
-            raise JetError(JetErr.DATABASE_STREAMING_FILE_MISMATCH, problem)
-        database.pages.patches = patches
-        gen_high = self._gen_high
-        database.write_header(
-            bkinfo_full_cur=evolve(header.bkinfo_full_cur, gen_high=gen_high),
-            gen_max_required=max(header.gen_max_required, gen_high),
-        )
-        if has_trailer:
-            # Last of all: a restore that failed before can be tried again.
-            database.pages.file.write(volume.size(path) - size, bytes(size))
-            database.pages.file.sync()
-        self._opened[entry.source_edb.casefold()] = database
-
-    def _patch_path(self, entry: RestoredDatabase) -> str:
-        """Where the patch file of a database lies at a restore: in the folder of the logs."""
-        name = patch_name(entry.source_edb).rpartition("\\")[2]
-        return self._instance.files.path(name)
-
-    def _check_trailer(self, entry: RestoredDatabase, page: bytes, header: DatabaseHeader) -> None:
-        """Hold the trailer, or the header of the patch file, against header and set."""
-        try:
-            trailer = Trailer.unpack(page)
-        except FormatError as error:
-            raise JetError(JetErr.BAD_PATCH_PAGE, f"trailer of {entry.edb}: {error}") from error
-        current = header.bkinfo_full_cur
-        if (
-            trailer.sign_db != header.sign_db
-            or trailer.sign_log != header.sign_log
-            or trailer.bkinfo.mark != current.mark
-        ):
-            raise JetError(
-                JetErr.DATABASE_PATCH_FILE_MISMATCH,
-                f"header and trailer of {entry.edb} are from different backups",
-            )
-        if trailer.bkinfo.gen_low < self._gen_low:
-            raise JetError(
-                JetErr.STARTING_RESTORE_LOG_TOO_HIGH,
-                f"{entry.edb} needs logs from generation {trailer.bkinfo.gen_low}; the set starts "
-                f"at {self._gen_low}",
-            )
-        if trailer.bkinfo.gen_high > self._gen_high:
-            raise JetError(
-                JetErr.ENDING_RESTORE_LOG_TOO_LOW,
-                f"{entry.edb} needs logs up to generation {trailer.bkinfo.gen_high}; the set ends "
-                f"at {self._gen_high}",
-            )
-
-    def _attach_record(self, dbid: int, body: bytes, lsn: int) -> None:
-        record = AttachRecord.unpack(body)
-        self._attach(dbid, record.edb, record.signature)
-
-    def _attach(self, dbid: int, source_edb: str, signature: Signature) -> None:
-        database = self._opened.get(source_edb.casefold())
-        # Of another signature: a database that had the name before this one was made.
-        if database is not None and database.header.sign_db == signature:
-            database.dbid = dbid
-            self._replay.targets[dbid] = make_target(self._instance, database)
-
-    def _replay_detach(self, dbid: int) -> None:
-        target = self._replay.targets.pop(dbid, None)
-        if target is not None and target.streaming is not None:
-            target.streaming.sync()
-            target.streaming.close()
-
-    def _check_complete(self, last_generation: int) -> None:
-        targets = self._replay.targets
-        attached = [target.database for target in targets.values()]
-        for database in self._opened.values():
-            check_generations(database, last_generation)
-            if database not in attached:
-                # Detached within the logs: everything is replayed, but nothing held it open. Its
-                # number may be another's by now.
-                database.dbid = next(dbid for dbid in count(1) if dbid not in targets)
-                targets[database.dbid] = make_target(self._instance, database)

@@ -11,6 +11,7 @@ from eseback.formats.checksum import page_is_good
 
 from ..volume import Volume
 from . import space
+from .ballast import BALLAST
 from .btree import Tree, child_pages
 from .database import Database, read_header
 from .page import HEADER_SIZE, Page, PageFlag
@@ -50,8 +51,12 @@ def read_rows(volume: Volume, edb_path: str, stm_path: str | None) -> Rows:
 
 
 def database_rows(database: Database) -> Rows:
-    """Every row of every table of an open database."""
-    return {name: dict(table.rows()) for name, table in database.tables.items()}
+    """Every row of every table of an open database, but for those that fill a virtual one.
+
+    There may be a billion of these; ``virtual.ballast_problems`` looks at them.
+    """
+    tables = database.tables.items()
+    return {name: dict(table.rows()) for name, table in tables if name != BALLAST}
 
 
 def check_file(volume: Volume, edb_path: str, stm_path: str | None) -> list[str]:

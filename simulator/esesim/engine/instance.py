@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
@@ -17,7 +19,7 @@ from eseback.formats.fields import LgPos, LogTime, Signature
 from eseback.formats.logheader import AttachInfo, DbmsParam, LogHeader
 
 from ..volume import Volume
-from .attach import AttachRecord
+from .attach import AttachRecord, DetachRecord
 from .condition import Condition, too_deep, write_problem
 from .config import DATABASES_MAX, InstanceConfig
 from .create import create_database_files
@@ -26,7 +28,12 @@ from .errors import JetError
 from .event import Event, EventSink
 from .log import SECTOR, Clock, LogFiles, LogStream, position_of
 from .logrecord import LogType, mark
+from .pagefile import drop_side_file
 from .transaction import Transaction, TransactionTable
+
+if TYPE_CHECKING:
+    from .hardrecovery import Progress, RecoveryReport
+    from .restoredimage import RestoredDatabase
 
 
 class Instance:
@@ -52,9 +59,7 @@ class Instance:
         self.clock = clock
         self.rng = rng
         self.marks: Counter[str] = Counter() if marks is None else marks
-        self.files = LogFiles(
-            volume, config.resolve(config.log_path), config.base, config.generation_digits
-        )
+        self.files = self.log_files(config.log_path)
         self.databases: dict[int, Database] = {}
         self.running = False
         self.condition = Condition()
@@ -70,9 +75,9 @@ class Instance:
     def start(self) -> None:
         """JetInit: recover what a crash left, or begin a new log stream.
 
-        Raises the errors of soft recovery: -501, -509, -515, -528, -530, -532, -533, -543, -544.
+        Raises the errors of soft recovery: see :func:`soft_recover`.
         """
-        from .recovery import soft_recover
+        from .softrecovery import soft_recover
 
         for path in (self.config.system_path, self.config.log_path):
             self.volume.make_directory(self.config.resolve(path))
@@ -81,6 +86,7 @@ class Instance:
         else:
             self._begin_stream()
             last_transaction = 0
+        self._remove_side_files()
         self.transactions = TransactionTable(self.log, last_transaction + 1)
         self.running = True
         self.log.append(mark(LogType.INIT))
@@ -100,6 +106,53 @@ class Instance:
         self.update_checkpoint()
         self.log.close()
         self.running = False
+
+    def external_restore(
+        self,
+        databases: Sequence[RestoredDatabase],
+        *,
+        gen_low: int,
+        gen_high: int,
+        backup_log_path: str | None = None,
+        target_log_path: str | None = None,
+        target_gen_max: int | None = None,
+        progress: Progress | None = None,
+    ) -> RecoveryReport:
+        """JetExternalRestore: see :func:`hard_recover`. -1850 once the instance is initialised."""
+        from .hardrecovery import HardRecovery
+        from .restorelogs import RestoreLogs
+
+        if self.running:
+            raise JetError(
+                JetErr.AFTER_INITIALIZATION,
+                f"{self.config.name} is initialised; a restore needs an instance of its own",
+            )
+        logs = RestoreLogs(
+            self,
+            gen_low,
+            gen_high,
+            backup_log_path=backup_log_path,
+            target_log_path=target_log_path,
+            target_gen_max=target_gen_max,
+        )
+        return HardRecovery(self, databases, logs, progress).run()
+
+    def roll_log(self) -> int:
+        """Close the current log, for a restore that plays forward to here; returns its generation.
+
+        Raises -519 where there is no next one, -1029 for an instance that isn't running.
+        """
+        if not self.running:
+            raise JetError(JetErr.NOT_INITIALIZED, f"{self.config.name} is not started")
+        self.log.roll()
+        return self.log.generation - 1
+
+    def log_files(self, folder: str) -> LogFiles:
+        """The logs of this instance's base name in a folder (Windows path)."""
+        config = self.config
+        return LogFiles(
+            self.volume, config.resolve(folder), config.base, config.generation_digits, folder
+        )
 
     def has_logs(self) -> bool:
         """Whether there is a log stream on disk."""
@@ -147,12 +200,15 @@ class Instance:
 
     # -- databases
 
-    def create_database(self, edb: str, stm: str | None = None) -> Database:
-        """Make an empty database and attach it. Raises -505, -1805, -1201 for an existing file."""
+    def create_database(self, edb: str, stm: str | None = None, *, size: int = 0) -> Database:
+        """Make a database and attach it. Raises -505, -1805, -1201 for an existing file.
+
+        Its tables are empty, but for Ballast in a virtual one, which has ``size`` bytes.
+        """
         # Refused before anything is made: no files are left behind.
         self._check_no_backup()
         dbid = self._free_dbid()
-        create_database_files(self, edb, stm)
+        create_database_files(self, edb, stm, size)
         self.log.append(mark(LogType.CREATE_DB, dbid, body=edb.encode("utf-16-le")))
         return self.attach(edb, stm)
 
@@ -165,7 +221,10 @@ class Instance:
             raise JetError(JetErr.FILE_NOT_FOUND, f"there is no {edb}")
         database = self.open_database(self._free_dbid(), edb, stm)
         self._check_attachable(database)
-        record = AttachRecord(database.header.sign_db, edb, stm).pack()
+        header = database.header
+        record = AttachRecord(
+            header.sign_db, edb, stm, header.lgpos_consistent, header.logtime_consistent
+        ).pack()
         lsn = self.log.append(mark(LogType.ATTACH_DB, database.dbid, body=record))
         self.log.flush()
         # The header names the log before any page of this attachment can be written.
@@ -188,11 +247,16 @@ class Instance:
         if database.streaming is not None:
             database.streaming.sync()
         self.log.flush()
-        database.mark_clean(self.log.tail, self.clock)
         del self.databases[database.dbid]
-        self.log.append(mark(LogType.DETACH_DB, database.dbid))
+        self.log.append(self.end_attachment(database))
         self.log.flush()
         database.close()
+
+    def end_attachment(self, database: Database, **changes: Any) -> bytes:
+        """Mark a database clean whose pages are all written; returns the record that says so."""
+        at, time = position_of(self.log.tail), LogTime.from_unix(self.clock.now())
+        database.mark_clean(at, time, **changes)
+        return mark(LogType.DETACH_DB, database.dbid, body=DetachRecord(at, time).pack())
 
     def find(self, edb: str) -> Database | None:
         """The attached database of that name."""
@@ -202,7 +266,9 @@ class Instance:
                 return database
         return None
 
-    def open_database(self, dbid: int, edb: str, stm: str | None) -> Database:
+    def open_database(
+        self, dbid: int, edb: str, stm: str | None, *, side_path: str | None = None
+    ) -> Database:
         """Open the files of a database, attached or to be recovered."""
         config = self.config
         return Database(
@@ -212,16 +278,34 @@ class Instance:
             stm=stm,
             edb_path=config.resolve(edb),
             stm_path=None if stm is None else config.resolve(stm),
-            side_path=self.side_path(dbid),
+            side_path=side_path or self.side_path(dbid),
             page_size=config.page_size,
             marks=self.marks,
             cache_pages=config.cache_pages,
             moves_unlogged=config.patch_files,
+            repaired=partial(self._page_repaired, edb),
         )
+
+    def _page_repaired(self, edb: str, pgno: int) -> None:
+        self.event(399, file=edb, offset=(pgno + 1) * self.config.page_size)
 
     def side_path(self, dbid: int) -> str:
         """Where pages of a database go before they are written in place."""
         return f"{self.config.resolve(self.config.system_path)}/{self.config.base}fl{dbid}.tmp"
+
+    def _remove_side_files(self) -> None:
+        """What a crash left of them has done its service; databases get other numbers now."""
+        for dbid in range(1, DATABASES_MAX + 1):
+            drop_side_file(self.volume, self.side_path(dbid))
+
+    def restore_side_path(self, sign_db: Signature) -> str:
+        """The same for an image of a restore.
+
+        Its name follows from the database alone: a try that was broken off may be followed by one
+        with other images beside it.
+        """
+        system = self.config.resolve(self.config.system_path)
+        return f"{system}/{self.config.base}rs{sign_db.random:08x}.tmp"
 
     def _free_dbid(self) -> int:
         for dbid in range(1, DATABASES_MAX + 1):
@@ -246,7 +330,9 @@ class Instance:
                 f"{database.edb} "
                 + ("is a backup image: recover it first" if image else "was not shut down cleanly"),
             )
-        problem = streaming_file_problem(self.volume, database)
+        problem = streaming_file_problem(
+            self.volume, header, database.edb, database.stm, database.stm_path
+        )
         if problem is not None:
             database.close()
             raise JetError(JetErr.DATABASE_STREAMING_FILE_MISMATCH, problem)
@@ -369,6 +455,11 @@ class Instance:
         if too_deep(self, generation):
             self.condition.failure = JetErr.CHECKPOINT_DEPTH_TOO_DEEP
             self.backup.abandon_by_server()
+
+    def refusal(self, err: JetErr, detail: str, *, event: int, **values: object) -> JetError:
+        """Write to the event log why something is refused; returns the error to raise."""
+        self.event(event, **values)
+        return JetError(err, detail)
 
     def event(self, number: int, **values: object) -> None:
         """Write to the event log; ``values`` fill the row's text."""

@@ -46,16 +46,24 @@ class Clock(Protocol):
 
 @frozen
 class LogFiles:
-    """Where the log files of a stream are on the volume and how they are named."""
+    """Where the log files of a stream are on the volume and how they are named.
+
+    ``folder`` is the directory as a person knows it (Windows path), for :meth:`shown`.
+    """
 
     volume: Volume
     directory: str
     base: str
     digits: int = 5
+    folder: str = ""
 
     def path(self, name: str) -> str:
         """Volume path of a file in the log directory."""
         return f"{self.directory}/{name}" if self.directory else name
+
+    def shown(self, path: str) -> str:
+        """The Windows path of a file in this directory, given its volume path."""
+        return f"{self.folder}\\{path.rpartition('/')[2]}" if self.folder else path
 
     @property
     def current(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from attrs import frozen
 
 from eseback.errors import JetErr
@@ -12,19 +14,18 @@ from eseback.formats.logheader import LogHeader
 from ..volume import Volume
 from .errors import JetError
 from .log import HEADER_BYTES
+from .logrecord import RECORD_HEAD
 
 
 @frozen
-class LogFile:
-    """One generation as read: ``blocks`` are (start, end) of the records in ``data``.
+class LogSummary:
+    """What is known of a generation without its records.
 
     ``end`` is where the next block would start, ``reason`` why there is none.
     """
 
     path: str
     header: LogHeader
-    data: bytes
-    blocks: tuple[tuple[int, int], ...]
     end: int
     reason: logblock.LogEnd
 
@@ -39,6 +40,45 @@ class LogFile:
         return self.header.generation
 
 
+@frozen
+class LogFile(LogSummary):
+    """One generation as read: ``blocks`` are (start, end) of the records in ``data``."""
+
+    data: bytes
+    blocks: tuple[tuple[int, int], ...]
+
+    @property
+    def summary(self) -> LogSummary:
+        """The same without the bytes, for those who keep many."""
+        return LogSummary(self.path, self.header, self.end, self.reason)
+
+    def record_types(self) -> Iterator[int]:
+        """The type of each record, in order; ends where a record's length makes no sense."""
+        for start, end in self.blocks:
+            offset = start
+            while offset < end:
+                kind, _, size, _ = RECORD_HEAD.unpack_from(self.data, offset)
+                yield kind
+                if size < RECORD_HEAD.size:
+                    return
+                offset += size
+
+
+def read_header(volume: Volume, path: str) -> LogHeader:
+    """The header of a log file. Raises -501 where it can't be read."""
+    file = volume.open(path)
+    data = file.read(0, HEADER_BYTES)
+    file.close()
+    return _unpack(data, path)
+
+
+def _unpack(data: bytes, path: str) -> LogHeader:
+    try:
+        return LogHeader.unpack(data[:HEADER_BYTES])
+    except FormatError as error:
+        raise JetError(JetErr.LOG_FILE_CORRUPT, f"{path}: {error}", path) from error
+
+
 def read_log(volume: Volume, path: str) -> LogFile:
     """Read a log file. Raises -501 for a header that can't be read, -1811 where it is missing."""
     if not volume.exists(path):
@@ -46,20 +86,38 @@ def read_log(volume: Volume, path: str) -> LogFile:
     file = volume.open(path)
     data = file.read(0, file.size)
     file.close()
-    try:
-        header = LogHeader.unpack(data[:HEADER_BYTES])
-    except FormatError as error:
-        raise JetError(JetErr.LOG_FILE_CORRUPT, f"{path}: {error}") from error
+    header = _unpack(data, path)
     spans, reason, end = logblock.record_spans(data, header.generation)
-    return LogFile(path, header, data, tuple(spans), end, reason)
+    return LogFile(path, header, end, reason, data, tuple(spans))
+
+
+def read_again(volume: Volume, summary: LogSummary) -> LogFile:
+    """Read a log file that :func:`read_log` has verified before.
+
+    Raises -1811 where it is missing now, -501 where it isn't the same any more.
+    """
+    if not volume.exists(summary.path):
+        raise JetError(JetErr.FILE_NOT_FOUND, f"{summary.path} has vanished since it was checked")
+    file = volume.open(summary.path)
+    data = file.read(0, file.size)
+    file.close()
+    spans = logblock.known_spans(data, summary.end)
+    if spans is None or _unpack(data, summary.path) != summary.header:
+        raise JetError(JetErr.LOG_FILE_CORRUPT, f"{summary.path} has changed since it was checked")
+    return LogFile(summary.path, summary.header, summary.end, summary.reason, data, tuple(spans))
+
+
+def follows(previous: LogHeader, following: LogHeader) -> bool:
+    """Whether a generation continues the one before it."""
+    return (
+        following.generation == previous.generation + 1
+        and following.previous_created == previous.created
+    )
 
 
 def check_chain(previous: LogHeader, following: LogHeader, path: str, error: JetErr) -> None:
     """The next generation continues the previous one; else ``error``."""
-    if (
-        following.generation != previous.generation + 1
-        or following.previous_created != previous.created
-    ):
+    if not follows(previous, following):
         raise JetError(
             error,
             f"{path} (generation {following.generation}, predecessor made "
@@ -68,7 +126,21 @@ def check_chain(previous: LogHeader, following: LogHeader, path: str, error: Jet
         )
 
 
+def differs_in_signature(expected: LogHeader, found: LogHeader) -> bool:
+    """Whether the two belong to different streams."""
+    return expected.sign_log != found.sign_log
+
+
 def check_signature(expected: LogHeader, found: LogHeader, path: str, error: JetErr) -> None:
     """Both belong to the same stream; else ``error``."""
-    if expected.sign_log != found.sign_log:
+    if differs_in_signature(expected, found):
         raise JetError(error, f"{path} has the signature of another log stream")
+
+
+def check_size(log: LogFile) -> None:
+    """The file is as long as its header says. Raises -541: also where only unused bytes lack."""
+    if len(log.data) != log.header.file_size:
+        raise JetError(
+            JetErr.LOG_FILE_SIZE_MISMATCH,
+            f"{log.path} has {len(log.data)} bytes; its header says {log.header.file_size}",
+        )

@@ -58,6 +58,7 @@ class LogType(IntEnum):
     INSERT = 29
     REPLACE = 33
     DELETE = 35
+    EXT_RESTORE = 45
     INIT = 49
     TERM = 50
     # ASSUMED(log-stream-write-type): the number of the record that carries a page of the .stm.

@@ -2,7 +2,9 @@
 
 Changes are made on cached pages and reach the file later, so the file lags behind the log; that lag
 is what makes an online backup fuzzy. A page that this process sealed and wrote, or once verified,
-is known good until a fault touches the file.
+is known good until a fault touches the file. A page with ECC of which one bit is wrong is repaired
+whenever it is read (ESE source checksumu.cxx); the file keeps the wrong bit until the page is
+written for another reason, so it is not known good.
 
 ESE leaves torn page writes to the disk. A simulated crash tears them on purpose, so each batch of
 pages goes to a side file first.
@@ -15,15 +17,16 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final
 
 from eseback.errors import JetErr
-from eseback.formats.checksum import first_bad_pgno, page_is_good
+from eseback.formats.checksum import page_is_good, repair_page
 
 from ..volume import Volume
 from .errors import JetError
+from .goodpages import GoodPages
 from .page import Page
 
 _SIDE_HEAD: Final = struct.Struct("<4sII16s")
@@ -34,7 +37,8 @@ _BATCH_PAGES: Final = 64
 class PageFile:
     """Pages 1..last of an .edb, addressed by pgno; pages 0 and -1 are the header and its copy.
 
-    ``dirty`` holds the pages that are newer than the file, the oldest change first.
+    ``dirty`` holds the pages that are newer than the file, the oldest change first. ``repaired`` is
+    told the number of each page that was read with one wrong bit.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class PageFile:
         ecc: bool,
         side_path: str | None,
         cache_pages: int = 2048,
+        repaired: Callable[[int], None] | None = None,
     ) -> None:
         self.path = path
         self.page_size = page_size
@@ -53,12 +58,13 @@ class PageFile:
         self.file = volume.open(path)
         self.pages: dict[int, Page] = {}
         self.dirty: dict[int, Page] = {}
-        self.known_good = bytearray()
+        self.known_good = GoodPages()
         # Pages of a patch file, by number: what a restore of Exchange 2000 takes moved rows from.
         self.patches: dict[int, list[Page]] = {}
         self._volume = volume
         self._side_path = side_path
         self._cache_pages = cache_pages
+        self._repaired = repaired
 
     @property
     def last_pgno(self) -> int:
@@ -78,12 +84,24 @@ class PageFile:
             raise JetError(
                 JetErr.READ_VERIFY_FAILURE, f"page {pgno} lies beyond the end of {self.path}"
             )
-        if not page_is_good(data, pgno):
+        if page_is_good(data, pgno):
+            self.known_good.add(pgno)
+            return Page.from_bytes(data, pgno)
+        repaired = self._repair(data, pgno)
+        if repaired is None:
             raise JetError(
                 JetErr.READ_VERIFY_FAILURE, f"page {pgno} of {self.path} fails its checksum"
             )
-        self._note_good(pgno)
-        return Page.from_bytes(data, pgno)
+        return Page.from_bytes(repaired, pgno)
+
+    def _repair(self, image: bytes | memoryview, pgno: int) -> bytes | None:
+        """A bad page with its one wrong bit put right; None if more is wrong or there is no ECC."""
+        # ASSUMED(ecc-without-retry): a page with one wrong bit is repaired at the first read; a
+        # backup reads again only pages that their ECC cannot repair.
+        repaired = repair_page(image, pgno) if self.ecc else None
+        if repaired is not None and self._repaired is not None:
+            self._repaired(pgno)
+        return repaired
 
     def put(self, page: Page, lsn: int) -> None:
         """The page becomes this one, changed by the record at ``lsn``."""
@@ -147,13 +165,13 @@ class PageFile:
         file = self.file
         for page, image in zip(batch, images, strict=True):
             file.write((page.pgno + 1) * size, image)
-            self._note_good(page.pgno)
+            self.known_good.add(page.pgno)
         file.sync()
 
     def drop_side_file(self) -> None:
         """Remove the side file: everything is in place and synced."""
-        if self._side_path is not None and self._volume.exists(self._side_path):
-            self._volume.delete(self._side_path)
+        if self._side_path is not None:
+            drop_side_file(self._volume, self._side_path)
 
     def trim_cache(self) -> None:
         """Forget clean pages above the cache's size. Only between operations."""
@@ -165,28 +183,34 @@ class PageFile:
             del self.pages[pgno]
 
     def first_bad_page(self, first: int, buffer: memoryview) -> int | None:
-        """The first damaged page among those just read from ``first`` on, None if all are good."""
-        count = len(buffer) // self.page_size
-        known = self.known_good
-        if known.count(1, first, first + count) == count:
+        """The first damaged page among those just read from ``first`` on, None if all are good.
+
+        One that an ECC can repair is repaired in ``buffer``, and good. A page that is generated is
+        good: it was sealed a moment ago.
+        """
+        size, known, generated = self.page_size, self.known_good, self.file.generated
+        count = len(buffer) // size
+        if known.covers(first, count) or generated((first + 1) * size, count * size):
             return None
-        bad = first_bad_pgno(buffer, first, self.page_size)
-        end = first + count if bad is None else bad
-        self._note_good(first, end - first)
-        return bad
+        for place in range(count):
+            pgno = first + place
+            if known.covers(pgno, 1) or generated((pgno + 1) * size, size):
+                continue
+            image = buffer[place * size : (place + 1) * size]
+            if page_is_good(image, pgno):
+                known.add(pgno)
+                continue
+            repaired = self._repair(image, pgno)
+            if repaired is None:
+                return pgno
+            image[:] = repaired
+        return None
 
     def distrust(self) -> None:
         """A fault touched the file: verify every page again."""
-        self.known_good = bytearray()
+        self.known_good.clear()
         for pgno in [p for p, page in self.pages.items() if page.recovery_position is None]:
             del self.pages[pgno]
-
-    def _note_good(self, pgno: int, count: int = 1) -> None:
-        known = self.known_good
-        end = pgno + count
-        if len(known) < end:
-            known.extend(bytes(max(end, self.last_pgno + 1) - len(known)))
-        known[pgno:end] = b"\1" * count
 
     def close(self) -> None:
         """Let go of the file; what is dirty is lost."""
@@ -208,6 +232,17 @@ def write_side_file(
     file.write(0, (head + numbers).ljust(page_size, b"\0") + body)
     file.sync()
     file.close()
+
+
+def drop_side_file(volume: Volume, path: str) -> None:
+    """Remove a side file, if there is one, durably.
+
+    Were it to come back after a loss of power, another database that has its name by then would get
+    these pages.
+    """
+    if volume.exists(path):
+        volume.delete(path)
+        volume.sync_directory(path.rpartition("/")[0])
 
 
 def mend_torn_pages(

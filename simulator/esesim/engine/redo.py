@@ -21,11 +21,13 @@ _MOVE = int(GroupKind.MOVE)
 _STEPS = struct.Struct("<BH")
 
 
-def apply_macro(file: PageFile, record: bytes, lsn: int) -> None:
+def apply_macro(file: PageFile, record: bytes, lsn: int) -> list[int]:
     """Apply a MACRO record; pages that have it already are left alone.
 
-    Raises -566 or -567 where a page's dbtime doesn't fit the record.
+    Returns the pages between which rows moved that the record itself lacks: none of them may be
+    written without the others. Raises -566 or -567 where a page's dbtime doesn't fit the record.
     """
+    moved: list[int] = []
     *_, after, groups = MACRO.unpack_from(record)
     offset = MACRO.size
     for _ in range(groups):
@@ -50,9 +52,11 @@ def apply_macro(file: PageFile, record: bytes, lsn: int) -> None:
             if file.get(pgno).dbtime < after:
                 move = MOVE.unpack_from(record, offset)
                 file.put(_moved(file, pgno, before, after, *move), lsn)
+                moved += (pgno, move[0])
             offset += MOVE.size
         else:
             file.extend(pgno)
+    return list(dict.fromkeys(moved))
 
 
 def _moved(

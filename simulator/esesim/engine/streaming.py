@@ -21,6 +21,7 @@ from eseback.formats.dbheader import DatabaseHeader
 from ..volume import Volume
 from .btree import Tree
 from .errors import JetError
+from .goodpages import GoodPages
 from .logrecord import stream_write
 from .streamrun import StreamRun, pack_runs, unpack_runs
 
@@ -52,8 +53,8 @@ class StreamingFile:
         self.file = volume.open(path)
         self._avail = avail
         self._map = owner_map
-        # 1 for a page that this process wrote or has verified since the file was opened.
-        self.known_good = bytearray()
+        # Pages that this process wrote or has verified since the file was opened.
+        self.known_good = GoodPages()
         self._free: list[int] | None = None
         self._dirty = False
 
@@ -111,26 +112,19 @@ class StreamingFile:
 
     def first_bad_page(self, first: int, buffer: memoryview) -> int | None:
         """The first damaged page among those just read from ``first`` on (-1: the headers)."""
-        size = self.page_size
-        count = len(buffer) // size
-        known = self.known_good
-        if known.count(1, max(first, 0), first + count) == count:
+        size, end = self.page_size, first + len(buffer) // self.page_size
+        begin = max(first, 1)
+        if self.known_good.covers(begin, end - begin):
             return None
-        for number in range(max(0, 1 - first), count):
-            if not self.matches(first + number, buffer[number * size : (number + 1) * size]):
-                return first + number
-        self._note_good(max(first, 0), first + count)
+        for pgno in range(begin, end):
+            if not self.matches(pgno, buffer[(pgno - first) * size : (pgno - first + 1) * size]):
+                return pgno
+        self.known_good.add(begin, end - begin)
         return None
 
     def distrust(self) -> None:
         """A fault touched the file: verify every page again."""
-        self.known_good = bytearray()
-
-    def _note_good(self, first: int, end: int) -> None:
-        known = self.known_good
-        if len(known) < end:
-            known.extend(bytes(end - len(known)))
-        known[first:end] = b"\1" * (end - first)
+        self.known_good.clear()
 
     def used_pages(self) -> Iterator[tuple[int, int]]:
         """(page, checksum) of every page in use, ascending."""
@@ -140,7 +134,7 @@ class StreamingFile:
     def write_page(self, pgno: int, page: bytes) -> None:
         """Put a page's contents into the file; not synced."""
         self.file.write((pgno + 1) * self.page_size, page)
-        self._note_good(pgno, pgno + 1)
+        self.known_good.add(pgno)
         self._dirty = True
 
     def sync(self) -> None:

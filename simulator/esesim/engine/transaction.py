@@ -7,7 +7,7 @@ middle of a rollback goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -135,7 +135,3 @@ class Transaction:
         self._table.open.pop(self.number, None)
         for action in actions:
             action()
-
-    def undo_notes(self) -> Iterator[Undo]:
-        """What a rollback would run, last first."""
-        return reversed(self._undo)

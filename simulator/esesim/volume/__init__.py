@@ -10,12 +10,14 @@ from esesim.volume.base import (
 )
 from esesim.volume.crash import CrashReport, PowerLoss
 from esesim.volume.directory import DirectoryVolume
+from esesim.volume.generated import Generated, register
 from esesim.volume.memory import SECTOR_SIZE, MemoryVolume
 
 __all__ = [
     "SECTOR_SIZE",
     "CrashReport",
     "DirectoryVolume",
+    "Generated",
     "MemoryVolume",
     "PowerLoss",
     "Readable",
@@ -24,4 +26,5 @@ __all__ = [
     "VolumeFile",
     "VolumeFileNotFound",
     "Writable",
+    "register",
 ]

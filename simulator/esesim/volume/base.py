@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from esesim.windows_path import component_error
+
+if TYPE_CHECKING:
+    from esesim.volume.generated import Generated
 
 Writable: TypeAlias = bytearray | memoryview
 """Where a read puts its bytes; a memoryview must be one of plain bytes."""
@@ -45,6 +48,10 @@ class VolumeFile(Protocol):
         """Up to ``size`` bytes from ``offset`` on, less only at the end of file."""
         ...
 
+    def generated(self, offset: int, size: int) -> bool:
+        """Whether all of these bytes are made by rule and were never written."""
+        ...
+
     def write(self, offset: int, data: Readable) -> None:
         """Write all of ``data`` at ``offset``; the file grows as needed, a gap reads as zeros."""
         ...
@@ -74,6 +81,13 @@ class Volume(Protocol):
         """Make a file of ``size`` zero bytes and open it. Its directory must exist.
 
         A file that exists keeps its name and becomes zeros, for those who have it open, too.
+        """
+        ...
+
+    def create_generated(self, path: str, size: int, source: Generated) -> VolumeFile:
+        """Make a file as ``create`` does, a part of which ``source`` makes while it is read.
+
+        It takes no room for that part; what is written there is kept, as anywhere else.
         """
         ...
 

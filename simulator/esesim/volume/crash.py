@@ -8,12 +8,15 @@ are new, some old. Directories keep an ordered list of changes, of which the las
 from __future__ import annotations
 
 import random
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import define, frozen
 
 from esesim.volume.base import Readable
+from esesim.volume.generated import GeneratedBytes
 from esesim.volume.sparse import SparseBytes
+
+Content: TypeAlias = SparseBytes | GeneratedBytes
 
 # ASSUMED(crash-prefix): of the writes to one file that were not synced, a loss of power keeps a
 # prefix, tears at most the next one at sector boundaries and drops the rest; different files fare
@@ -60,14 +63,14 @@ class _PendingWrite:
 @frozen
 class _PendingResize:
     old_size: int
-    before: SparseBytes | None
+    before: Content | None
 
 
 @define(eq=False)
 class CrashableBytes:
     """The bytes of a file, of which those written since the last sync can be lost."""
 
-    content: SparseBytes
+    content: Content
     pending: list[_PendingWrite | _PendingResize]
 
     @classmethod

@@ -20,6 +20,8 @@ from esesim.volume.base import (
     check_range,
     split_path,
 )
+from esesim.volume.container import MAGIC, Container, Containers
+from esesim.volume.generated import Generated
 from esesim.windows_path import path_key
 
 _OPEN_FLAGS: Final = (
@@ -60,6 +62,7 @@ class DirectoryVolume:
 
     def __init__(self, root: Path, *, fsync: bool = True) -> None:
         self._fsync = fsync
+        self._containers = Containers()
         try:
             self._root = root.resolve(strict=True)
         except FileNotFoundError:
@@ -77,9 +80,25 @@ class DirectoryVolume:
             file.resize(size)
         return file
 
+    def create_generated(self, path: str, size: int, source: Generated) -> VolumeFile:
+        """See ``Volume``. The file holds only what was written, see ``container``."""
+        raw = self.create(path)
+        try:
+            Container.make(raw, size, source)
+        finally:
+            raw.close()
+        return self.open(path)
+
     def open(self, path: str) -> VolumeFile:
         """See ``Volume``."""
-        return _FILE_CLASS(os.open(self._find_file(path).path, _OPEN_FLAGS), self._fsync)
+        raw = _FILE_CLASS(os.open(self._find_file(path).path, _OPEN_FLAGS), self._fsync)
+        try:
+            if raw.read(0, len(MAGIC)) != MAGIC:
+                return raw
+            return self._containers.open(raw.identity, raw)
+        except BaseException:
+            raw.close()
+            raise
 
     def exists(self, path: str) -> bool:
         """See ``Volume``."""
@@ -90,9 +109,12 @@ class DirectoryVolume:
 
     def size(self, path: str) -> int:
         """See ``Volume``."""
-        status = self._find_file(path).status
-        assert status is not None
-        return status.st_size
+        # What a file with generated content says of itself; for others it is what the system says.
+        file = self.open(path)
+        try:
+            return file.size
+        finally:
+            file.close()
 
     def delete(self, path: str) -> None:
         """See ``Volume``."""
@@ -132,6 +154,20 @@ class DirectoryVolume:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+    def local_path(self, path: str) -> Path:
+        """Where a file or directory is, or would be, on this computer.
+
+        Names that exist are found whatever their case, as everywhere; the rest is as it is given.
+        """
+        names = split_path(path, root_allowed=True)
+        for count in range(len(names), -1, -1):
+            try:
+                found = self._find(names[:count], path)
+            except VolumeFileNotFound:
+                continue
+            return found.path.joinpath(*names[count:])
+        raise AssertionError("the root exists")
 
     def _find_file(self, path: str) -> _Found:
         found = self._find(split_path(path), path)
@@ -223,6 +259,16 @@ class _PositionalFile:
         check_range(offset, size)
         buffer = bytearray(min(size, max(self.size - offset, 0)))
         return bytes(memoryview(buffer)[: self.read_into(offset, buffer)])
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """What tells this file from all others on this computer."""
+        status = os.fstat(self._open_descriptor())
+        return status.st_dev, status.st_ino
+
+    def generated(self, offset: int, size: int) -> bool:
+        """See ``VolumeFile``. Nothing is made by rule here."""
+        return False
 
     def write(self, offset: int, data: Readable) -> None:
         """See ``VolumeFile``."""

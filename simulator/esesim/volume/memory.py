@@ -15,6 +15,7 @@ from esesim.volume.base import (
     split_path,
 )
 from esesim.volume.crash import CrashableBytes, CrashReport, PowerLoss
+from esesim.volume.generated import Generated, GeneratedBytes
 from esesim.volume.tree import Entry, NameTree
 from esesim.windows_path import path_key
 
@@ -48,6 +49,17 @@ class MemoryVolume:
             node = self._names.file(path)
             node.resize(0)
             node.resize(size)
+        self._after_change()
+        return self._handle(node)
+
+    def create_generated(self, path: str, size: int, source: Generated) -> VolumeFile:
+        """See ``Volume``. A file that exists is replaced; those who have it open keep the old."""
+        check_range(0, size)
+        self._before_change()
+        directory, name, existing = self._names.place(path)
+        node = CrashableBytes(GeneratedBytes(source, size), [])
+        entry = Entry(name if existing is None else existing.name, node)
+        self._names.change(node, (directory, path_key(name), entry))
         self._after_change()
         return self._handle(node)
 
@@ -202,6 +214,10 @@ class _MemoryFile:
         """See ``VolumeFile``."""
         check_range(offset, size)
         return self._open_node().content.read(offset, size)
+
+    def generated(self, offset: int, size: int) -> bool:
+        """See ``VolumeFile``."""
+        return self._open_node().content.generated(offset, size)
 
     def write(self, offset: int, data: Readable) -> None:
         """See ``VolumeFile``."""

@@ -84,6 +84,10 @@ class SparseBytes:
         self.read_into(offset, buffer)
         return bytes(buffer)
 
+    def generated(self, offset: int, size: int) -> bool:
+        """Nothing is made by rule here."""
+        return False
+
     def write(self, offset: int, data: Readable) -> None:
         """Write all of ``data`` at ``offset``; grows as needed."""
         source = memoryview(data)
