@@ -1,0 +1,108 @@
+"""DCE/RPC over a connection, without the connection: the wire as data and state machines.
+
+`ServerConnection` and `ClientConnection` turn bytes into events and calls into buffers; they know
+nothing of what the calls mean. `Interface` describes an interface: ours, the management interface
+and the endpoint mapper's are here. `eseback.rpc.backup_calls` and `eseback.rpc.bulk` turn the
+calls of `BackupApi` into stubs. No I/O, no threads, no clock. This is the package's public face.
+"""
+
+from __future__ import annotations
+
+from eseback.rpc.backup_interface import BACKUP_INTERFACE, BACKUP_SYNTAX, OPERATIONS
+from eseback.rpc.connection import Limits
+from eseback.rpc.connection_client import ClientConnection, ClientState
+from eseback.rpc.connection_server import ServerConnection, ServerState
+from eseback.rpc.epm import ENDPOINT_MAPPER
+from eseback.rpc.errors import (
+    BadStubData,
+    LocalProtocolError,
+    NotRepresentable,
+    RemoteProtocolError,
+    RpcError,
+)
+from eseback.rpc.events import (
+    NEED_DATA,
+    AuthContinued,
+    BindAccepted,
+    BindRejected,
+    BindRequested,
+    CallCancelled,
+    CallOrphaned,
+    CallRefused,
+    ClientEvent,
+    ConnectionClosed,
+    FaultReceived,
+    RequestReceived,
+    ResponseReceived,
+    ServerEvent,
+    ServerShutDown,
+)
+from eseback.rpc.fragment import Buffer
+from eseback.rpc.interface import Interface, Operation, make_interface, operation
+from eseback.rpc.mgmt import MANAGEMENT
+from eseback.rpc.ndr import NULL_HANDLE
+from eseback.rpc.pdu import ContextOffer
+from eseback.rpc.scatter import ScatterRead
+from eseback.rpc.security import AuthToken, Security
+from eseback.rpc.status import (
+    AuthLevel,
+    AuthType,
+    BindFeature,
+    ContextResult,
+    FaultStatus,
+    RejectReason,
+    status_name,
+)
+from eseback.rpc.syntax import NDR32, SyntaxId
+
+__all__ = [
+    "BACKUP_INTERFACE",
+    "BACKUP_SYNTAX",
+    "ENDPOINT_MAPPER",
+    "MANAGEMENT",
+    "NDR32",
+    "NEED_DATA",
+    "NULL_HANDLE",
+    "OPERATIONS",
+    "AuthContinued",
+    "AuthLevel",
+    "AuthToken",
+    "AuthType",
+    "BadStubData",
+    "BindAccepted",
+    "BindFeature",
+    "BindRejected",
+    "BindRequested",
+    "Buffer",
+    "CallCancelled",
+    "CallOrphaned",
+    "CallRefused",
+    "ClientConnection",
+    "ClientEvent",
+    "ClientState",
+    "ConnectionClosed",
+    "ContextOffer",
+    "ContextResult",
+    "FaultReceived",
+    "FaultStatus",
+    "Interface",
+    "Limits",
+    "LocalProtocolError",
+    "NotRepresentable",
+    "Operation",
+    "RejectReason",
+    "RemoteProtocolError",
+    "RequestReceived",
+    "ResponseReceived",
+    "RpcError",
+    "ScatterRead",
+    "Security",
+    "ServerConnection",
+    "ServerEvent",
+    "ServerShutDown",
+    "ServerState",
+    "SyntaxId",
+    "make_interface",
+    "operation",
+    "status_name",
+]

@@ -1,0 +1,118 @@
+"""The two calls that carry data, without copying it: read file and write file.
+
+Their stubs are the ones that `eseback.rpc.backup_interface` describes; here they are a few bytes
+before the data and a few after it, so that the data itself stays where it is. A response of the
+expected shape is checked against constants; any other is decoded step by step.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from eseback.errors import EseBackupError
+from eseback.rpc.backup_calls import encode_error, raise_failure
+from eseback.rpc.backup_interface import OPERATIONS
+from eseback.rpc.errors import BadStubData, NotRepresentable
+from eseback.rpc.fragment import Buffer
+from eseback.rpc.ndr import HRESULT, LONG, Reader
+from eseback.rpc.ndr_arrays import WSTRING, Unique
+
+__all__ = [
+    "READ_HEAD",
+    "check_read",
+    "decode_read",
+    "decode_write",
+    "encode_read",
+    "encode_read_error",
+    "encode_write",
+    "read_tail",
+]
+
+READ_HEAD: Final = 16
+"""Bytes of a read's stub before the data: got, size of the array, 0, elements of the array."""
+
+_READ: Final = "backup_read_file"
+_HEAD: Final = (struct.Struct(">IIII"), struct.Struct("<IIII"))
+# JET error, detail and HRESULT of a success.
+_TAIL_SIZE: Final = 12
+_TAILS: Final = tuple(bytes(pad + _TAIL_SIZE) for pad in range(4))
+_DETAIL: Final = Unique(WSTRING)
+
+_WRITE_SIZE: Final = 40  # context handle, padding, file, size, size of the array
+_WRITE: Final = struct.Struct("<20s4xqII")
+
+
+def read_tail(size: int) -> int:
+    """Bytes of a read's stub after `size` bytes of data, for `ClientConnection.expect`."""
+    return -size % 4 + _TAIL_SIZE
+
+
+def encode_read(size: int, data: Buffer) -> list[Buffer]:
+    """Stub of a successful read of at most `size` bytes, `data` being those that were read."""
+    got = len(data)
+    if got > size:
+        raise NotRepresentable(f"{got} bytes read where {size} were asked for")
+    return [_HEAD[True].pack(got, size, 0, got), data, _TAILS[-got % 4]]
+
+
+def encode_read_error(error: EseBackupError, size: int) -> list[Buffer]:
+    """Stub of a failed read."""
+    return [encode_error(_READ, error, (b"", 0, size))]
+
+
+def check_read(head: bytes, payload: memoryview, tail: bytes) -> int:
+    """How many bytes a read that was received in place has put into `payload`.
+
+    Nearly always all; fewer where the padding makes a short read as long as a full one. Raises
+    what `decode_read` does.
+    """
+    size = len(payload)
+    if head == _HEAD[True].pack(size, size, 0, size) and tail == _TAILS[-size % 4]:
+        return size
+    return len(decode_read(b"".join((head, payload, tail)), size))
+
+
+def decode_read(stub: Buffer, size: int, little: bool = True) -> memoryview:
+    """Data of a read of at most `size` bytes, as a view of the stub.
+
+    Raises EseBackupError for a read that failed, BadStubData for nonsense.
+    """
+    reader = Reader(stub, little)
+    got, size_found, offset, actual = _HEAD[little].unpack(reader.take(READ_HEAD))
+    if offset or got != actual or size_found != size or got > size:
+        raise BadStubData(
+            f"read of {size} bytes: {got} announced, {actual} at {offset} of {size_found} found"
+        )
+    data = reader.take(got)
+    jet = LONG.get(reader)
+    detail = _DETAIL.get_rest(reader, _DETAIL.get(reader))
+    hresult = HRESULT.get(reader)
+    if hresult:
+        raise_failure(_READ, hresult, jet, detail)
+    return data
+
+
+def encode_write(handle: bytes, file: int, data: Buffer) -> list[Buffer]:
+    """Stub of a write: its fixed part and the data."""
+    size = memoryview(data).nbytes
+    try:
+        return [_WRITE.pack(handle, file, size, size), data]
+    except struct.error as error:
+        raise NotRepresentable(f"restore_write_file: {error}") from None
+
+
+def decode_write(stub: Buffer, little: bool = True) -> tuple[bytes, int, memoryview]:
+    """Context handle, file and data (a view of the stub) of a write."""
+    view = memoryview(stub)
+    if not little:
+        handle, file, data = OPERATIONS["restore_write_file"].request.decode(stub, little)
+        return handle, file, memoryview(data)
+    if len(view) < _WRITE_SIZE:
+        raise BadStubData(f"a write whose stub has {len(view)} bytes")
+    handle, file, size, size_found = _WRITE.unpack_from(view)
+    if size != size_found or size > len(view) - _WRITE_SIZE:
+        raise BadStubData(
+            f"a write of {size} bytes, {size_found} announced, {len(view) - _WRITE_SIZE} there"
+        )
+    return handle, file, view[_WRITE_SIZE : _WRITE_SIZE + size]

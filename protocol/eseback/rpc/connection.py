@@ -1,0 +1,136 @@
+"""What both ends of a connection share: limits, and PDUs cut out of the byte stream."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from attrs import field, frozen
+
+from eseback.rpc.errors import LocalProtocolError
+from eseback.rpc.fragment import Buffer
+from eseback.rpc.header import (
+    COMMON_SIZE,
+    FRAGMENT_MAX,
+    FRAGMENT_MIN,
+    REQUEST_SIZE,
+    Frame,
+    frame_length,
+    parse_frame,
+)
+
+__all__ = ["WHOLE_REQUEST", "WHOLE_RESPONSE", "Inbox", "Limits"]
+
+_MIB: Final = 1 << 20
+
+# First eight bytes of a call in one fragment: version 5.0, type, both flags, little-endian.
+WHOLE_REQUEST: Final = b"\x05\x00\x00\x03\x10\x00\x00\x00"
+WHOLE_RESPONSE: Final = b"\x05\x00\x02\x03\x10\x00\x00\x00"
+_SIMPLE: Final = struct.Struct("<8sHHI4xHH")  # the allocation hint is skipped
+
+
+def _is_fragment_size(_: object, __: object, value: int) -> None:
+    if not FRAGMENT_MIN <= value <= FRAGMENT_MAX or value % 8:
+        raise LocalProtocolError(
+            f"a fragment size of {value} bytes: {FRAGMENT_MIN} to {FRAGMENT_MAX}, multiple of 8"
+        )
+
+
+@frozen
+class Limits:
+    """What one connection may take.
+
+    fragment_max: bytes of a PDU, offered to the peer; 1432 to 65528, multiple of 8. call_max: stub
+    bytes of one incoming call or response (MS-RPCE 3.3.1.5.2.1 names 4 MiB for requests).
+    outstanding_max: calls that wait for their answer or for their last fragment.
+    contexts_max: presentation contexts.
+    """
+
+    fragment_max: int = field(default=FRAGMENT_MAX, validator=_is_fragment_size)
+    call_max: int = 4 * _MIB
+    outstanding_max: int = 16
+    contexts_max: int = 64
+
+
+class Inbox:
+    """Received bytes that are not taken as PDUs yet; at most one incomplete PDU stays behind."""
+
+    __slots__ = ("_buffer", "_chunk", "_position", "closed")
+
+    def __init__(self) -> None:
+        self._chunk = memoryview(b"")
+        self._position = 0
+        self._buffer = bytearray()
+        self.closed = False
+
+    def __len__(self) -> int:
+        return len(self._buffer) + len(self._chunk) - self._position
+
+    def add(self, data: Buffer) -> None:
+        """More bytes; none say that the peer has closed.
+
+        `bytes` are kept without a copy, anything else is copied, because it may be reused.
+        """
+        if self.closed:
+            raise LocalProtocolError("data after the end of the connection")
+        if not data:
+            self.closed = True
+        elif self._buffer:
+            self._buffer += data
+        elif self._position < len(self._chunk):
+            self._buffer += self._chunk[self._position :]
+            self._buffer += data
+            self._chunk = memoryview(b"")
+            self._position = 0
+        else:
+            self._chunk = memoryview(data if isinstance(data, bytes) else bytes(data))
+            self._position = 0
+
+    def header(self) -> memoryview | None:
+        """The next 16 bytes, to answer a PDU that is no good; None if there are fewer."""
+        if len(self) < COMMON_SIZE:
+            return None
+        if self._buffer:
+            return memoryview(bytes(self._buffer[:COMMON_SIZE]))
+        return self._chunk[self._position : self._position + COMMON_SIZE]
+
+    def take(self, limit: int) -> Frame | None:
+        """The next PDU of at most `limit` bytes; None while it is incomplete.
+
+        Raises RemoteProtocolError as soon as its header is no good; nothing is taken then.
+        """
+        buffer = self._buffer
+        if buffer:
+            if len(buffer) < COMMON_SIZE:
+                return None
+            length = frame_length(buffer, 0, limit)
+            if len(buffer) < length:
+                return None
+            frame = parse_frame(memoryview(bytes(memoryview(buffer)[:length])))
+            del buffer[:length]
+            return frame
+        chunk, start = self._chunk, self._position
+        if len(chunk) - start < COMMON_SIZE:
+            return None
+        end = start + frame_length(chunk, start, limit)
+        if len(chunk) < end:
+            return None
+        frame = parse_frame(chunk[start:end])
+        self._position = end
+        return frame
+
+    def take_simple(self, kind: bytes, limit: int) -> tuple[int, int, int, memoryview] | None:
+        """Call id, context, operation and stub of the commonest PDU of all, without detours.
+
+        That is a whole call or answer in one fragment of at most `limit` bytes, of version 5.0,
+        without protection. kind: its first eight bytes. None for any other, which `take` takes.
+        """
+        chunk, start = self._chunk, self._position
+        if len(chunk) - start < REQUEST_SIZE or self._buffer:
+            return None
+        prefix, length, auth_length, call_id, context_id, opnum = _SIMPLE.unpack_from(chunk, start)
+        end = start + length
+        if prefix != kind or auth_length or not REQUEST_SIZE <= length <= limit or end > len(chunk):
+            return None
+        self._position = end
+        return call_id, context_id, opnum, chunk[start + REQUEST_SIZE : end]
