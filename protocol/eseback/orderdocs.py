@@ -12,7 +12,13 @@ from typing import Final, TypeVar
 
 from eseback.calls import CALL_BY_METHOD
 from eseback.grade import Grade
-from eseback.order import BACKUP_ORDER, BACKUP_START, BackupCall, BackupState
+from eseback.order import (
+    BACKUP_ORDER,
+    BACKUP_ORDER_2000,
+    BACKUP_START,
+    BackupCall,
+    BackupState,
+)
 from eseback.ordercell import Cell
 from eseback.restoreorder import RESTORE_ORDER, RESTORE_STARTS, RestoreCall, RestoreState
 
@@ -73,6 +79,19 @@ def _matrix(
         yield f"| {call.name} | " + " | ".join(cells) + " |"
 
 
+def _differences(
+    table: _Table[StateT, CallT], other: _Table[StateT, CallT], title: str
+) -> Iterator[str]:
+    """The cells that another version's table has otherwise, as a Markdown table."""
+    yield f"| call | state | 2003 and later | {title} | evidence |"
+    yield "|---|---|---|---|---|"
+    for (state, call), cell in other.items():
+        if cell != table[state, call]:
+            texts = cell_text(state, table[state, call]), cell_text(state, cell)
+            evidence = f"{cell.source} ({cell.grade.value})"
+            yield f"| {call.name} | {state.name} | {' | '.join(texts)} | {evidence} |"
+
+
 def _rules(table: _Table[StateT, CallT]) -> Iterator[str]:
     """The rules behind the exclamation marks, each once."""
     places: dict[tuple[str, Grade], list[str]] = {}
@@ -102,7 +121,9 @@ def _variants(calls: Sequence[CallT], methods: Callable[[CallT], tuple[str, ...]
 
 
 def call_matrix() -> str:
-    """Body of docs/call-matrix.md: both matrices, the rules behind them and their evidence."""
+    """Body of docs/call-matrix.md: both matrices, what Exchange 2000 does otherwise, the rules
+    behind them and their evidence.
+    """
     backup, restore = tuple(BackupCall), tuple(RestoreCall)
     return "\n".join(
         [
@@ -115,6 +136,10 @@ def call_matrix() -> str:
             "Rules that the server does not enforce:",
             "",
             *_rules(BACKUP_ORDER),
+            "",
+            "Exchange 2000, whose files end a backup when they fail, differs in these cells alone:",
+            "",
+            *_differences(BACKUP_ORDER, BACKUP_ORDER_2000, "Exchange 2000"),
             "",
             "## Restore",
             "",

@@ -122,6 +122,7 @@ _METHODS: dict[RestoreCall, tuple[str, ...]] = {
         "restore_open_file",
         "restore_write_file",
         "restore_complete",
+        "restore_close",
     ),
     RestoreCall.RECOVERY_ENDED: (),
     RestoreCall.RECOVERY_FAILED: (),
@@ -209,7 +210,8 @@ _closed = over(S.CLOSED, None, _CLOSE)
 _closed_with_file = misused(
     over(S.CLOSED, None, _US, _A), "the restore was closed while a file was open"
 )
-# ASSUMED(restore-close-running): closing the context while recovery runs lets recovery go on.
+# ASSUMED(restore-close-running): closing the context while recovery runs, or losing the connection,
+# lets recovery go on to its end.
 _closed_running = over(S.CLOSED, None, _US, _A)
 _aborted = over(S.CLOSED, None, _CLOSE)
 _RUNDOWN = "context rundown of RPC"
@@ -225,7 +227,9 @@ _ROWS: Final[Mapping[RestoreCall, _Row]] = {
     C.WRITE_BAD_HANDLE: _handle_row(_bad_handle),
     C.CLOSE_FILE: _handle_row(go(S.OPENED, "SDK page aa581563", _D)),
     C.CLOSE_BAD_HANDLE: _handle_row(_bad_handle),
-    C.SAVE: _row(_saved),
+    # ASSUMED(save-after-complete): a client that saves before it closes, as documented, may also do
+    # so between Complete and Close; it changes nothing any more.
+    C.SAVE: _row(_saved, completed=go(S.COMPLETED, f"{_SAVE_RULE}; {_US}", _A)),
     C.GET_ENVIRONMENT: _row(
         _environment, file_open=_environment, completing=_environment, completed=_environment
     ),

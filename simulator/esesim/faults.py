@@ -20,13 +20,21 @@ from eseback.api import BackupApi
 from eseback.calls import CALL_BY_METHOD
 from eseback.errors import ConnectionLost, EseBackupError
 
-from .layer import ApiLayer
+from .layer import ApiLayer, RestoreGroups
 
 R = TypeVar("R")
 _BY_DOCUMENTED_NAME: Final = {info.documented: name for name, info in CALL_BY_METHOD.items()}
-_GIVES_CONTEXT: Final = frozenset({"backup_prepare", "restore_open", "restore_reopen"})
 _ENDS_CONTEXT: Final = frozenset({"backup_end", "restore_close"})
-_CONCERNS_FILE: Final = frozenset({"backup_open_file", "backup_read_file", "backup_close_file"})
+_CONCERNS_FILE: Final = frozenset(
+    {
+        "backup_open_file",
+        "backup_read_file",
+        "backup_close_file",
+        "restore_open_file",
+        "restore_write_file",
+        "restore_close_file",
+    }
+)
 
 
 class FaultAction(Enum):
@@ -49,7 +57,7 @@ class FaultTarget(Protocol):
     """What faults need of a server."""
 
     def damage_page(self, file_name: str, page: int | None) -> None:
-        """Make a page of a database (Windows path) fail its checksum."""
+        """Make a page of a database (Windows path, mounted or restored) fail its checksum."""
 
     def damage_log(self, file_name: str) -> None:
         """Make a record of a log (Windows path) fail its checksum."""
@@ -67,12 +75,13 @@ def _method_of(name: str | None) -> str | None:
 class FaultRule:
     """One fault and when it happens.
 
-    ``call`` (method or documented name), ``group`` (storage group) and ``file`` (pattern such as
-    ``priv1.edb`` or ``E00*.log``, against the last part of the path, in any case) say which calls
-    match; None matches all. Of the matching calls the ``nth`` and the ``times - 1`` after it are
-    hit (``times`` None: all after it); with ``when`` AFTER only calls that succeeded count.
-    ``hresult`` and ``jet`` are the error of HRESULT, either or both. ``page`` is the page number of
-    BAD_PAGE; None lets the server choose one that the workload does not need.
+    ``call`` (method or documented name), ``group`` (storage group; of a restore, the one that was
+    backed up) and ``file`` (pattern such as ``priv1.edb`` or ``E00*.log``, against the last part of
+    the path, in any case) say which calls match; None matches all. Of the matching calls the
+    ``nth`` and the ``times - 1`` after it are hit (``times`` None: all after it); with ``when``
+    AFTER only calls that succeeded count. ``hresult`` and ``jet`` are the error of HRESULT, either
+    or both. ``page`` is the page number of BAD_PAGE; None lets the server choose one that the
+    workload does not need.
 
     Raises ValueError for a rule that could never do what it says.
     """
@@ -171,6 +180,7 @@ class FaultInjector(ApiLayer):
         self._plan = plan
         self._server = server
         self._contexts: dict[int, str | None] = {}  # to the group that each backs up
+        self._restores = RestoreGroups()
         self._instances: dict[int, str] = {}
         self._files: dict[int, str] = {}
         self._dropped = False
@@ -192,17 +202,20 @@ class FaultInjector(ApiLayer):
         """Storage group and file of a call, as far as they can be known."""
         if method == "backup_setup":
             return self._instances.get(arguments["instance_id"]), None
-        group = self._contexts.get(arguments["context"]) if "context" in arguments else None
+        group = self._restores.of(method, arguments)
+        if group is None and "context" in arguments:
+            group = self._contexts.get(arguments["context"])
         if "handle" in arguments:
             return group, self._files.get(arguments["handle"])
         return group, arguments.get("file_name")
 
     def _remember(self, method: str, arguments: Mapping[str, Any], result: Any) -> None:
+        self._restores.note(method, arguments, result)
         if method == "backup_prepare":
             context, instances = result
             self._contexts[context] = None
             self._instances.update((info.instance_id, info.instance_name) for info in instances)
-        elif method in _GIVES_CONTEXT:
+        elif method in ("restore_open", "restore_reopen"):
             self._contexts[result] = None
         elif method in _ENDS_CONTEXT:
             self._contexts.pop(arguments["context"], None)
@@ -210,6 +223,8 @@ class FaultInjector(ApiLayer):
             self._contexts[arguments["context"]] = self._instances.get(arguments["instance_id"])
         elif method == "backup_open_file":
             self._files.update((section.handle, arguments["file_name"]) for section in result)
+        elif method == "restore_open_file" and result.handle is not None:
+            self._files[result.handle] = arguments["file_name"]
 
     def _fire(self, count: FaultCount, method: str, file_name: str | None) -> None:
         rule = count.rule

@@ -15,7 +15,7 @@ SCHEME = "inproc:"
 
 
 def open_transport(spec: str) -> SimulatedServer:
-    """A server with the ``session()`` and ``close()`` that a transport needs.
+    """A server with what a transport needs: ``session()``, ``close()``, and ``files`` for restores.
 
     ``spec`` is ``TOPOLOGY.toml`` or a packaged topology such as ``demo``, for a new server in
     memory; or a directory made by ``esesim init``, whose server goes on. It may still carry its

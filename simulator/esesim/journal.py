@@ -44,6 +44,19 @@ class CommitJournal:
         """A commit was acknowledged."""
         self._commits.setdefault(edb.casefold(), []).append(Commit(generation, tuple(changes)))
 
+    def restart(self, edb: str, rows: Mapping[str, Mapping[bytes, Row]]) -> None:
+        """The database begins anew with these rows: it was restored, or found as it is."""
+        self.forget(edb)
+        changes = (
+            Change(table, key, row) for table, found in rows.items() for key, row in found.items()
+        )
+        self.record(edb, 0, changes)
+
+    def forget(self, edb: str) -> None:
+        """The database is gone, and all that was committed to it."""
+        self._commits.pop(edb.casefold(), None)
+        self.in_doubt.pop(edb, None)
+
     def rows(self, edb: str, generation: int | None = None) -> Rows:
         """Rows committed when ``generation`` was closed (None: now), by table and primary key."""
         rows: Rows = {"Folder": {}, "Msg": {}}

@@ -29,7 +29,53 @@ from eseback.structures import (
     RestoreFile,
 )
 
+from .windows_path import path_key
+
 R = TypeVar("R")
+
+
+class RestoreGroups:
+    """Whose backup each restore is of, as far as the calls of one client told.
+
+    ``restore_reopen`` names no storage group: it is known by the folder, from an earlier call, or
+    from the first environment that the client asks for.
+    """
+
+    def __init__(self) -> None:
+        self._by_context: dict[int, str] = {}
+        self._by_folder: dict[str, str] = {}
+
+    def of(self, method: str, arguments: Mapping[str, Any]) -> str | None:
+        """The storage group that a restore call is about; None for other calls too."""
+        if method == "restore_open":
+            group = arguments["source_instance"]
+            return group if isinstance(group, str) else None
+        if method in ("restore_reopen", "restore_load_environment"):
+            folder = arguments["log_path"]
+            return self._by_folder.get(path_key(folder)) if isinstance(folder, str) else None
+        context = arguments.get("context")
+        return self._by_context.get(context) if isinstance(context, int) else None
+
+    def note(self, method: str, arguments: Mapping[str, Any], result: Any) -> None:
+        """Learn from a call that succeeded."""
+        if method == "restore_open":
+            self._by_context[result] = arguments["source_instance"]
+            self._note_folder(arguments["log_path"], arguments["source_instance"])
+        elif method == "restore_reopen":
+            group = self.of(method, arguments)
+            if group is not None:
+                self._by_context[result] = group
+        elif method == "restore_load_environment":
+            self._note_folder(arguments["log_path"], result.source_instance_name)
+        elif method == "restore_get_environment":
+            self._by_context[arguments["context"]] = result.source_instance_name
+            self._note_folder(result.restore_log_path, result.source_instance_name)
+        elif method == "restore_close":
+            self._by_context.pop(arguments["context"], None)
+
+    def _note_folder(self, folder: str | None, group: str) -> None:
+        if folder is not None:
+            self._by_folder[path_key(folder)] = group
 
 
 class ApiLayer:

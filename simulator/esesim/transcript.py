@@ -3,7 +3,8 @@
 A line holds the call's number, its documented name and method, the storage group it concerns (as
 far as the calls told), its arguments, and its result or error. Nothing in it depends on time, on
 memory addresses or on how handles are numbered, so the same calls against the same server give the
-same bytes. Data is never stored: a buffer appears as its length, what was read as length and CRC.
+same bytes. Data is never stored: a buffer appears as its length, what was read or written as length
+and CRC.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from eseback.api import BackupApi
 from eseback.calls import CALL_BY_METHOD
 from eseback.errors import ConnectionLost, EseBackupError
 
-from .layer import ApiLayer
+from .layer import ApiLayer, RestoreGroups
 
 R = TypeVar("R")
 _GIVES_CONTEXT: Final = frozenset({"restore_open", "restore_reopen"})
@@ -52,6 +53,7 @@ class Recorder(ApiLayer):
         self._handles: dict[int, int] = {}
         self._instances: dict[int, str] = {}
         self._groups: dict[int, str] = {}  # by context, of the backup that runs in it
+        self._restores = RestoreGroups()
         self._lock = threading.Lock()
 
     def around(self, method: str, function: Callable[..., R], arguments: Mapping[str, Any]) -> R:
@@ -65,6 +67,7 @@ class Recorder(ApiLayer):
         with self._lock:
             plain = self._plain_result(method, arguments, result)
             self._write(method, arguments, "result", plain)
+            self._restores.note(method, arguments, result)
         return result
 
     def _write(
@@ -92,7 +95,8 @@ class Recorder(ApiLayer):
             number = arguments["instance_id"]
             return self._instances.get(number) if isinstance(number, int) else None
         context = arguments.get("context")
-        return self._groups.get(context) if isinstance(context, int) else None
+        group = self._groups.get(context) if isinstance(context, int) else None
+        return group or self._restores.of(method, arguments)
 
     def _plain_argument(self, name: str, value: Any) -> object:
         if name == "context":
@@ -118,6 +122,9 @@ class Recorder(ApiLayer):
                 {"handle": _ordinal(self._handles, section.handle), "size": section.size}
                 for section in result
             ]
+        if method == "restore_open_file":
+            handle = result.handle
+            return {"handle": None if handle is None else _ordinal(self._handles, handle)}
         return _plain(result)
 
 

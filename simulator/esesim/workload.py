@@ -143,6 +143,10 @@ class Workload:
                     self.journal.record(database.edb, instance.log.generation, changes)
         self._stores.clear()
 
+    def forget(self, edb: str) -> None:
+        """A database has other rows than before: look in the journal when they are needed."""
+        self._stores.pop(edb.casefold(), None)
+
     # -- transactions
 
     def _pick_work(self) -> _Work:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from eseback import BackupCall, BackupState, RestoreCall, RestoreState, backup_cell, restore_cell
+from eseback.order import BACKUP_ORDER_2000
 from eseback.orderdocs import call_matrix, cell_text, state_diagram
 
 
@@ -30,6 +31,30 @@ def test_the_matrix_has_every_cell() -> None:
     rows = _rows(call_matrix(), "OPENED")
     assert list(rows) == [call.name for call in RestoreCall]
     assert all(len(cells) == len(RestoreState) for cells in rows.values())
+
+
+def test_the_cells_of_exchange_2000_that_differ_are_all_there() -> None:
+    page = call_matrix().split("Exchange 2000, ")[1].split("## Restore")[0]
+    listed = {
+        (call, state): (before, after)
+        for call, state, before, after, _ in (
+            [part.strip() for part in line.strip("|").split(" | ")]
+            for line in page.splitlines()[4:]
+            if line.startswith("|")
+        )
+    }
+    differing = {
+        (call.name, state.name): (
+            cell_text(state, backup_cell(state, call)),
+            cell_text(state, backup_cell(state, call, BACKUP_ORDER_2000)),
+        )
+        for state in BackupState
+        for call in BackupCall
+        if backup_cell(state, call) != backup_cell(state, call, BACKUP_ORDER_2000)
+    }
+    assert listed == differing
+    assert listed["OPEN_UNKNOWN", "LOGS"] == ("-569 → PREPARED †", "-1811 → PREPARED †")
+    assert listed["OPEN_UNKNOWN", "DATABASES"] == ("-1203", "-1203 → PREPARED †")
 
 
 def test_cells_in_words() -> None:

@@ -68,6 +68,14 @@ def test_a_change_needs_to_be_saved_again(call: RestoreCall) -> None:
     assert restore_cell(S.SAVED, call).next_state is S.OPENED
 
 
+def test_saving_between_complete_and_close_changes_nothing() -> None:
+    cell = restore_cell(S.COMPLETED, C.SAVE)
+    assert cell.ok
+    assert cell.next_state is S.COMPLETED
+    assert cell.grade is Grade.ASSUMED
+    assert not cell.misuse
+
+
 def test_an_abort_needs_no_saving() -> None:
     for state in S:
         if state is not S.CLOSED:

@@ -21,6 +21,7 @@ from eseback.events import EVENTS
 from eseback.formats.chkfile import Checkpoint
 from eseback.formats.fields import LogTime, Signature
 from esesim.engine.errors import JetError
+from esesim.exchange.snapshots import FREEZE_MILLISECONDS_MAX
 from esesim.faults import FaultAction, FaultInjector, FaultPlan, FaultRule
 from esesim.server import SimulatedServer
 from esesim.session import Session
@@ -294,9 +295,10 @@ def mount_of_an_image() -> None:
 
 
 def mount_of_a_dirty_database() -> None:
-    scene = Scene()
+    # The other store keeps the instance running: nothing is recovered before the mount.
+    scene = Scene(2)
     dirty = content(scene.volume, scene.store.edb)
-    scene.dismounted()
+    scene.server.dismount("G1", "G1S1")
     put(scene.volume, scene.store.edb, dirty)
     scene.mount()
 
@@ -337,6 +339,36 @@ def second_attach() -> None:
 
 def prepare_for(server: str, annotation: str, **options: Any) -> None:
     Scene(**options).api.backup_prepare(server, annotation)
+
+
+def surrogate() -> None:
+    scene = Scene(profile="exchange-2007")
+    scene.server.set_surrogate_backup("G1", True)
+    scene.set_up()
+
+
+def frozen() -> Scene:
+    scene = Scene()
+    scene.server.freeze_snapshot(scene.server.prepare_snapshot())
+    return scene
+
+
+def long_frozen() -> None:
+    scene = Scene()
+    snapshot = scene.server.prepare_snapshot()
+    scene.server.freeze_snapshot(snapshot)
+    scene.group.clock.milliseconds += FREEZE_MILLISECONDS_MAX + 1
+    scene.server.thaw_snapshot(snapshot)
+
+
+def snapshot_in_backup() -> None:
+    server = Scene().begun().server
+    server.freeze_snapshot(server.prepare_snapshot())
+
+
+def thawed_early() -> None:
+    server = Scene().server
+    server.thaw_snapshot(server.prepare_snapshot())
 
 
 def remote_prepare() -> None:
@@ -426,6 +458,12 @@ WAYS: Final[Mapping[str, Callable[[], object]]] = {
     "Prepare with a service that does not run": lambda: prepare_for(SERVER, KEY_MANAGEMENT),
     "SnapshotStart": lambda: (s := Scene()).api.snapshot_start(s.context, "", 0),
     "Prepare from another computer (Exchange 2007 SP1)": remote_prepare,
+    "Setup while a replica of the group is backed up (Exchange 2007)": surrogate,
+    "Setup while the server is frozen for a snapshot": lambda: frozen().set_up(),
+    "snapshot thawed before it was frozen": thawed_early,
+    "snapshot frozen for too long": long_frozen,
+    "snapshot while a backup runs": snapshot_in_backup,
+    "snapshot that was never prepared": lambda: Scene().server.freeze_snapshot(7),
     "call on a connection that broke": broken_connection,
     "mount with a damaged log": lambda: damaged(s := lagging().crashed(), s.closed(1)).mount(),
     "mount without the log at the checkpoint": lambda: without(
@@ -492,7 +530,8 @@ def test_situation(item: Situation) -> None:
     assert error.row == item.row, str(error)
     assert error.call is not None
     administrates = item.through is Through.ADMINISTRATOR
-    assert error.call.startswith(("mount", "dismount")) == administrates
+    administration = ("mount", "dismount", "freeze_snapshot", "thaw_snapshot")
+    assert error.call.startswith(administration) == administrates
     assert str(error).startswith(f"{error.call}: {item.row.name} 0x")
     assert error.detail or not administrates, "files have names"
 

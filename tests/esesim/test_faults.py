@@ -184,8 +184,10 @@ def test_pages_that_cannot_be_damaged() -> None:
     for name, page in ((edb, 0), (edb, 10**6), (stm, 10**6)):
         with pytest.raises(ValueError, match=f"page {page} of"):
             server.damage_page(name, page)
-    with pytest.raises(LookupError, match="belongs to no storage group"):
+    with pytest.raises(LookupError, match="no file of a mounted store"):
         server.damage_page("C:\\other.edb")
+    with pytest.raises(LookupError, match="belongs to no storage group"):
+        server.damage_log("C:\\E0000001.log")
     server.dismount("G1", "G1S1")
     with pytest.raises(LookupError, match="no file of a mounted store"):
         server.damage_page(edb)

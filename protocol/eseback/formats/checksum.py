@@ -14,7 +14,9 @@ supported: ``ValueError``.
 from __future__ import annotations
 
 import struct
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Final, NamedTuple, TypeAlias
 
 Readable: TypeAlias = bytes | bytearray | memoryview
 """What the functions of this package read; a memoryview must be one of plain bytes."""
@@ -47,9 +49,17 @@ def _folds(first: int, last: int) -> tuple[tuple[int, int], ...]:
 _CHUNK: Final = 4096
 # Entry n: the folds of up to 2**n bytes, down to 32 bits.
 _CHUNK_FOLDS: Final = tuple(_folds(4 << n, 32) for n in range(_CHUNK.bit_length()))
-# Per page size: half of it in bytes and in bits, and the folds from a half down to 64 bits.
-_PAGE_FOLDS: Final = {size: (size // 2, size * 4, _folds(size * 2, 64)) for size in PAGE_SIZES}
+# Per page size: how it is cut into eighths, the bits of one, and the folds of that down to 64 bits.
+_PAGE_FOLDS: Final = {
+    size: (struct.Struct(f"{size // 8}s" * 8).unpack, size, _folds(size // 2, 64))
+    for size in PAGE_SIZES
+}
 _ZERO_PAGES: Final = {size: bytes(size) for size in PAGE_SIZES}
+# Pages whose checksums are folded together, and into how many pieces each is cut at a time.
+_BATCH: Final = 64
+_PIECES: Final = 16
+_WORD_SIZE: Final = 4
+_GOOD_BATCH: Final = _U32.pack(HEADER_SEED) * _BATCH
 # Bit k of the position of a bit in the last word is set for the bits of the k-th mask.
 _WORD_FOLDS: Final = (
     (1, 0xAAAAAAAA),
@@ -58,6 +68,14 @@ _WORD_FOLDS: Final = (
     (8, 0xFF00FF00),
     (16, 0xFFFF0000),
 )
+
+
+class _Cut(NamedTuple):
+    """How the pages of a batch are cut: pieces of a page, a batch's pieces, bytes left of it."""
+
+    pieces: int
+    unpack: Callable[[Readable], tuple[bytes, ...]]
+    size: int
 
 
 def xor_words(data: Readable) -> int:
@@ -107,12 +125,20 @@ def page_checksums(page: Readable, pgno: int) -> tuple[int, int]:
     The flag is part of what is summed up: set it first, or let ``seal_page`` do so.
     """
     try:
-        half, half_bits, folds = _PAGE_FOLDS[len(page)]
+        unpack, eighth, folds = _PAGE_FOLDS[len(page)]
     except KeyError:
         raise ValueError(f"a page has {PAGE_SIZES} bytes, not {len(page)}") from None
-    upper = int.from_bytes(page[half:], "little")
-    position = half_bits if upper.bit_count() & 1 else 0
-    folded = upper ^ int.from_bytes(page[:half], "little")
+    a, b, c, d, e, f, g, h = [int.from_bytes(piece, "little") for piece in unpack(page)]
+    # The first three folds at once: of an eighth of the page, 0 to 7, each bit of its number is a
+    # bit of the position.
+    cd, ef, gh = c ^ d, e ^ f, g ^ h
+    fours = ef ^ gh
+    folded = a ^ b ^ cd ^ fours
+    position = eighth if (b ^ d ^ f ^ h).bit_count() & 1 else 0
+    if (cd ^ gh).bit_count() & 1:
+        position |= eighth * 2
+    if fours.bit_count() & 1:
+        position |= eighth * 4
     for distance, mask in folds:
         upper = folded >> distance
         if upper.bit_count() & 1:
@@ -160,8 +186,8 @@ def page_is_good(page: Readable, pgno: int) -> bool:
     return stored[1] == pgno and xor_words(page) == HEADER_SEED
 
 
-def first_bad_pgno(pages: Readable, first_pgno: int, page_size: int) -> int | None:
-    """The number of the first page with a wrong checksum, or None if all are good.
+def bad_pgnos(pages: Readable, first_pgno: int, page_size: int) -> Iterator[int]:
+    """The numbers of all pages with a wrong checksum, in order.
 
     ``pages`` is a range of whole pages, of which the first has the number ``first_pgno``.
     ``ValueError`` if it isn't a multiple of the page size.
@@ -169,11 +195,62 @@ def first_bad_pgno(pages: Readable, first_pgno: int, page_size: int) -> int | No
     if page_size not in PAGE_SIZES or len(pages) % page_size:
         raise ValueError(f"{len(pages)} bytes are no whole pages of {page_size} bytes")
     view = memoryview(pages)
-    for index in range(len(pages) // page_size):
-        page = view[index * page_size : (index + 1) * page_size]
-        if not page_is_good(page, first_pgno + index):
-            return first_pgno + index
-    return None
+    step = _BATCH * page_size
+    for offset in range(0, len(view), step):
+        batch = view[offset : offset + step]
+        first = first_pgno + offset // page_size
+        if len(batch) == step and _all_good_in_old_format(batch, first, page_size):
+            continue
+        for index in range(len(batch) // page_size):
+            page = batch[index * page_size : (index + 1) * page_size]
+            if not page_is_good(page, first + index):
+                yield first + index
+
+
+def first_bad_pgno(pages: Readable, first_pgno: int, page_size: int) -> int | None:
+    """The number of the first page with a wrong checksum, or None if all are good.
+
+    The arguments, and the error, are those of ``bad_pgnos``.
+    """
+    return next(bad_pgnos(pages, first_pgno, page_size), None)
+
+
+@cache
+def _batch_structs(
+    page_size: int,
+) -> tuple[Callable[[Readable], tuple[int, ...]], tuple[_Cut, ...]]:
+    """How the page numbers of a batch are read, and how its pages are cut again and again."""
+    pgnos = struct.Struct("<" + f"4xI{page_size - 8}x" * _BATCH)
+    cuts = []
+    size = page_size
+    while size > _WORD_SIZE:
+        pieces = min(_PIECES, size // _WORD_SIZE)
+        size //= pieces
+        cuts.append(
+            _Cut(pieces, struct.Struct(f"{size}s" * (pieces * _BATCH)).unpack, size * _BATCH)
+        )
+    return pgnos.unpack, tuple(cuts)
+
+
+def _all_good_in_old_format(pages: Readable, first_pgno: int, page_size: int) -> bool:
+    """Whether a batch of pages is in the old format and every page of it is good.
+
+    The first pieces of all pages, side by side, are one number, the second pieces another, and so
+    on: the XOR of these numbers folds every page at once. That saves a quarter of the time.
+    """
+    if any(flags & _ECC_FLAG for flags in memoryview(pages)[_FLAG_BYTE::page_size]):
+        return False
+    unpack_pgnos, cuts = _batch_structs(page_size)
+    if unpack_pgnos(pages) != tuple(range(first_pgno, first_pgno + _BATCH)):
+        return False
+    data = pages
+    for cut in cuts:
+        pieces = cut.unpack(data)
+        folded = 0
+        for index in range(cut.pieces):
+            folded ^= int.from_bytes(b"".join(pieces[index :: cut.pieces]), "little")
+        data = folded.to_bytes(cut.size, "little")
+    return data == _GOOD_BATCH
 
 
 def repair_page(page: Readable, pgno: int) -> bytes | None:

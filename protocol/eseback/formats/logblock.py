@@ -202,6 +202,23 @@ def record_spans(
     return spans, _why_no_block(data, offset, generation), offset
 
 
+def known_spans(
+    data: Readable, end_offset: int, offset: int = LOG_HEADER_SIZE
+) -> list[tuple[int, int]] | None:
+    """What ``record_spans`` found before, up to the ``end_offset`` that it gave; checks no CRC.
+
+    None if the blocks don't end just there: the file is no longer the same.
+    """
+    spans: list[tuple[int, int]] = []
+    unpack, size = _LRCHECKSUM.unpack_from, len(data)
+    while offset < end_offset and offset + BLOCK_HEADER_SIZE <= size:
+        start = offset + BLOCK_HEADER_SIZE
+        _, _, length, cb_next, *_ = unpack(data, offset)
+        spans.append((start, start + length))
+        offset = start + cb_next
+    return spans if offset == end_offset <= size else None
+
+
 def _ends_log(records: memoryview) -> bool:
     if records[-len(END_OF_LOG) :] != END_OF_LOG:
         return False

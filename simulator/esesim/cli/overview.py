@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
+from eseback.errors import row_of_hresult
 from eseback.formats import names
 from eseback.formats.dbheader import DatabaseHeader, DbState
 from eseback.formats.fields import BkInfo
@@ -14,6 +15,7 @@ from ..engine.database import read_header
 from ..engine.event import Event
 from ..engine.inspect import read_rows
 from ..engine.table import Row
+from ..exchange.environment import EnvironmentFileError, load_environment
 from ..server import SimulatedServer, read_directory
 from ..topology import PROFILES, GroupSpec, StoreSpec, Topology, load_topology
 from ..volume import DirectoryVolume, Volume
@@ -56,6 +58,24 @@ class GroupOverview:
 
 
 @frozen
+class RestoreOverview:
+    """A restore in progress: what the restore.env in ``folder`` says.
+
+    ``problem``: why it cannot be read, then the rest says nothing. ``logs``: generations, None
+    without logs. ``status``: of the last recovery; ``error``: what that failed with, None if it did
+    not.
+    """
+
+    folder: str
+    group: str = ""
+    databases: tuple[str, ...] = ()
+    logs: tuple[int, int] | None = None
+    status: str = ""
+    error: str | None = None
+    problem: str | None = None
+
+
+@frozen
 class Overview:
     """All that is shown. ``server`` is None for a single database file."""
 
@@ -64,6 +84,7 @@ class Overview:
     groups: tuple[GroupOverview, ...]
     stores: tuple[StoreOverview, ...]
     events: tuple[Event, ...] | None
+    restores: tuple[RestoreOverview, ...] = ()
 
 
 def overview_of(target: str, *, with_rows: bool, with_events: bool) -> Overview:
@@ -77,6 +98,8 @@ def overview_of(target: str, *, with_rows: bool, with_events: bool) -> Overview:
         found = read_directory(path)
         events = found.events
         overview = _of_server(found.topology, found.volume, with_rows)
+        restores = tuple(_of_restore(found.volume, folder) for folder in found.restores)
+        overview = evolve(overview, restores=restores)
     elif path.suffix.lower() == ".edb":
         return _of_database(path, with_rows)
     else:
@@ -116,6 +139,22 @@ def _of_group(group: GroupSpec, volume: Volume, with_rows: bool) -> GroupOvervie
 def _of_store(store: StoreSpec, volume: Volume, with_rows: bool) -> StoreOverview:
     files = tuple((path, to_volume_path(path)) for path in store.streams)
     return _describe(store.name, files, volume, with_rows)
+
+
+def _of_restore(volume: Volume, folder: str) -> RestoreOverview:
+    try:
+        environment = load_environment(volume, to_volume_path(folder))
+    except (EnvironmentFileError, FileNotFoundError) as error:
+        return RestoreOverview(folder, problem=str(error))
+    error_row = row_of_hresult(environment.hr_last_recover)
+    return RestoreOverview(
+        folder=folder,
+        group=environment.source_instance_name,
+        databases=tuple(database.display_name for database in environment.databases),
+        logs=(environment.gen_low, environment.gen_high) if environment.gen_high else None,
+        status=environment.status_last_recover.name.lower().replace("_", " "),
+        error=str(error_row) if environment.hr_last_recover else None,
+    )
 
 
 def _of_database(path: Path, with_rows: bool) -> Overview:

@@ -11,7 +11,7 @@ from attrs import asdict
 
 from ..engine.event import Event
 from ..engine.table import Row
-from .overview import GroupOverview, Overview, StoreOverview, Tables
+from .overview import GroupOverview, Overview, RestoreOverview, StoreOverview, Tables
 
 _TEXT_MAX: Final = 40
 _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
@@ -47,6 +47,8 @@ def _lines(overview: Overview) -> Iterator[str]:
         yield from _indented(_group_lines(group))
     for store in overview.stores:
         yield from _store_lines(store)
+    for restore in overview.restores:
+        yield from _restore_lines(restore)
     if overview.events is not None:
         yield "Events:" if overview.events else "No events."
         yield from _indented(_event_line(event) for event in overview.events)
@@ -71,6 +73,18 @@ def _store_lines(store: StoreOverview) -> Iterator[str]:
         yield f"  backups: {_backups(store)}"
     if store.rows is not None:
         yield from _indented(_row_lines(store.rows))
+
+
+def _restore_lines(restore: RestoreOverview) -> Iterator[str]:
+    if restore.problem is not None:
+        yield f"Restore in progress in {restore.folder}: {restore.problem}"
+        return
+    logs = "no logs"
+    if restore.logs is not None:
+        logs = f"logs {restore.logs[0]:#x} to {restore.logs[1]:#x}"
+    yield f"Restore of {restore.group} in progress in {restore.folder}"
+    yield f"  {', '.join(restore.databases) or 'no database'}; {logs}"
+    yield f"  recovery: {restore.status}" + (f", {restore.error}" if restore.error else "")
 
 
 def _backups(store: StoreOverview) -> str:

@@ -54,22 +54,24 @@ def damage_page(group: StorageGroup, volume: Volume, file_name: str, page: int |
         database.pages.distrust()
 
 
-def damage_log(group: StorageGroup, volume: Volume, file_name: str) -> None:
-    """Flip a byte among the records of a log of ``group``. Raises LookupError if there is none."""
+def damage_closed_file(volume: Volume, file_name: str, page: int | None, page_size: int) -> None:
+    """Flip a byte in a page of a database that nobody has mounted: an image being restored.
+
+    Raises LookupError where there is no such file, ValueError for a page that it does not have.
+    """
     path = to_volume_path(file_name)
-    with group.lock:
-        if not volume.exists(path):
-            raise LookupError(f"there is no log {file_name}")
-        _flip(volume, path, _RECORD_OFFSET)
+    if not volume.exists(path):
+        raise LookupError(f"there is no {file_name}")
+    pgno = SHADOW_CATALOG_PAGE if page is None else page
+    _flip(volume, path, (pgno + 1) * page_size + page_size // 2)
 
 
-def has_file(group: StorageGroup, file_name: str) -> bool:
-    """Whether a file is a stream of a store of the group or lies in its log directory."""
-    key = path_key(file_name)
-    streams = (path for store in group.spec.stores for path in store.streams)
-    return any(key == path_key(path) for path in streams) or key.rpartition("\\")[0] == path_key(
-        group.spec.log_path
-    )
+def damage_log(volume: Volume, file_name: str) -> None:
+    """Flip a byte among the records of a log. Raises LookupError if there is none."""
+    path = to_volume_path(file_name)
+    if not volume.exists(path):
+        raise LookupError(f"there is no log {file_name}")
+    _flip(volume, path, _RECORD_OFFSET)
 
 
 def _database(group: StorageGroup, file_name: str) -> Database:

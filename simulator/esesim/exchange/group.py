@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from eseback.constants import DatabaseFlags
@@ -17,18 +17,19 @@ from eseback.errors import JetErr
 from eseback.structures import DatabaseBackupInfo, InstanceBackupInfo
 
 from ..engine.condition import write_problem
-from ..engine.config import InstanceConfig
 from ..engine.errors import JetError
 from ..engine.event import Event
 from ..engine.instance import Instance
-from ..topology import PROFILES, GroupSpec, StoreSpec, Topology, quirks_of
+from ..topology import GroupSpec, StoreSpec, Topology
 from ..volume import Volume
 from ..windows_path import to_volume_path
 from .clock import MILLISECONDS_PER_CALL, MILLISECONDS_PER_STEP, LogicalClock
+from .configs import instance_config
 from .icons import ICONS, INSTANCE_ICON_KINDS
 from .identity import database_guid, instance_id
 from .instances import InstanceSlots
 from .state import GroupState
+from .tidying import delete_files, remove_stream
 
 
 class GroupWorkload(Protocol):
@@ -46,8 +47,15 @@ class GroupWorkload(Protocol):
     def restart(self, instance: Instance) -> None:
         """Go on with a new instance."""
 
+    def forget(self, edb: str) -> None:
+        """A database has other rows than before."""
+
 
 WorkloadFactory = Callable[[Instance, GroupSpec, random.Random], GroupWorkload]
+
+
+def _never(_streams: Sequence[str]) -> bool:
+    return False
 
 
 class StorageGroup:
@@ -85,8 +93,13 @@ class StorageGroup:
         self._workload: GroupWorkload | None = None
         self._stores = {store.name.casefold(): store for store in self.spec.stores}
         self._mounted: set[str] = set()
+        self._overwritable = {store.name for store in self.spec.stores if store.overwritable}
+        # Whether files are held for a restore; the server says.
+        self.being_restored: Callable[[Sequence[str]], bool] = _never
         self._disk_full = False
         self._disk_failed = False
+        self._frozen = False
+        self._surrogate = False
 
     # -- stores
 
@@ -101,13 +114,16 @@ class StorageGroup:
         """Mount stores; files are made and filled for one that never was mounted.
 
         The first mount starts the instance, with soft recovery after a crash. Raises LookupError
-        for an unknown store, JetError as the engine does (-505 while a backup runs).
+        for an unknown store, JetError as the engine does (-505 while a backup runs), -506 for a
+        store that is being restored.
         """
         wanted = [self.store(name) for name in store_names]
         with self.lock:
             wanted = [store for store in wanted if store.name not in self._mounted]
             if not wanted:
                 return
+            for store in wanted:
+                self._check_not_restored(store)
             was_running = self.instance is not None
             instance = self._started()
             created = []
@@ -117,7 +133,7 @@ class StorageGroup:
                     if self._volume.exists(to_volume_path(store.edb)):
                         instance.attach(store.edb, store.stm or None)
                     else:
-                        instance.create_database(store.edb, store.stm or None)
+                        instance.create_database(store.edb, store.stm or None, size=store.size)
                         created.append(store.edb)
                     self._mounted.add(store.name)
             finally:
@@ -127,6 +143,12 @@ class StorageGroup:
                     self._resume_work(self.instance)
             for edb in created:
                 self._work().populate(edb)
+
+    def _check_not_restored(self, store: StoreSpec) -> None:
+        # ASSUMED(mount-during-restore): a store that a restore has added is not mounted before that
+        # restore has succeeded or its context is closed, JET_errRestoreInProgress.
+        if self.being_restored(store.streams):
+            raise JetError(JetErr.RESTORE_IN_PROGRESS, f"{store.name} is being restored")
 
     def _check_writable(self, instance: Instance) -> None:
         problem = write_problem(instance)
@@ -161,17 +183,56 @@ class StorageGroup:
                 self._note_mounts()
             self.backup_owner = None
 
+    def destroy_store(self, store_name: str) -> None:
+        """Delete the files of a dismounted store.
+
+        Raises LookupError for an unknown store, JetError -1202 while it is mounted, -506 while it
+        is being restored.
+        """
+        store = self.store(store_name)
+        with self.lock:
+            if store.name in self._mounted:
+                raise JetError(JetErr.DATABASE_IN_USE, f"{store.name} is mounted; dismount it")
+            self._check_not_restored(store)
+            delete_files(self._volume, store.streams)
+
+    def destroy(self) -> None:
+        """A disaster: dismount all stores, delete databases, logs and checkpoint.
+
+        Raises JetError -506 while a store is being restored.
+        """
+        with self.lock:
+            for store in self.spec.stores:
+                self._check_not_restored(store)
+            self.stop()
+            for store in self.spec.stores:
+                delete_files(self._volume, store.streams)
+            remove_stream(self._volume, self.spec.base, self.spec.log_path, self.spec.system_path)
+
     def set_log_disk(self, *, full: bool | None = None, failed: bool | None = None) -> None:
         """What happens to the disk with the logs: it is full, it cannot be written; None: as is."""
         with self.lock:
             self._disk_full = self._disk_full if full is None else full
             self._disk_failed = self._disk_failed if failed is None else failed
-            self._note_disk()
+            self._note_condition()
 
-    def _note_disk(self) -> None:
+    def set_frozen(self, frozen: bool) -> None:
+        """A snapshot freezes the group, its users wait; or it goes on."""
+        with self.lock:
+            self._frozen = frozen
+            self._note_condition()
+
+    def set_surrogate(self, running: bool) -> None:
+        """Another computer begins, or ends, a backup of the group's replica."""
+        with self.lock:
+            self._surrogate = running
+            self._note_condition()
+
+    def _note_condition(self) -> None:
         if self.instance is not None:
-            self.instance.condition.log_disk_full = self._disk_full
-            self.instance.condition.log_write_failed = self._disk_failed
+            condition = self.instance.condition
+            condition.log_disk_full, condition.log_write_failed = self._disk_full, self._disk_failed
+            condition.frozen, condition.surrogate = self._frozen, self._surrogate
 
     def dismount_if_failed(self) -> None:
         """Dismount everything once the engine has given up (-614). The caller holds the lock.
@@ -193,13 +254,17 @@ class StorageGroup:
     def state(self) -> GroupState:
         """What is to be remembered beyond the files."""
         with self.lock:
-            return GroupState(self.clock.milliseconds, self.rng.getstate(), self.mounted)
+            return GroupState(
+                self.clock.milliseconds, self.rng.getstate(), self.mounted, self.overwritable
+            )
 
     def resume(self, state: GroupState) -> None:
         """Go on as remembered; before anything is mounted."""
         with self.lock:
             self.clock.milliseconds = state.milliseconds
             self.rng.setstate(state.random)
+            if state.overwritable is not None:
+                self._overwritable = {self.store(name).name for name in state.overwritable}
 
     @property
     def mounted(self) -> tuple[str, ...]:
@@ -209,6 +274,24 @@ class StorageGroup:
     def is_mounted(self, store_name: str) -> bool:
         """Whether the store is mounted. Raises LookupError for an unknown one."""
         return self.store(store_name).name in self._mounted
+
+    @property
+    def overwritable(self) -> tuple[str, ...]:
+        """The stores that a restore may overwrite, in the order of the topology."""
+        return tuple(store.name for store in self.spec.stores if store.name in self._overwritable)
+
+    def is_overwritable(self, store_name: str) -> bool:
+        """Whether a restore may overwrite the store. Raises LookupError for an unknown one."""
+        return self.store(store_name).name in self._overwritable
+
+    def set_overwritable(self, store_name: str, value: bool) -> None:
+        """Allow or forbid restores to overwrite a store. Raises LookupError for an unknown one."""
+        name = self.store(store_name).name
+        with self.lock:
+            if value:
+                self._overwritable.add(name)
+            else:
+                self._overwritable.discard(name)
 
     def store(self, name: str) -> StoreSpec:
         """A store by its display name, in any case. Raises LookupError naming the known ones."""
@@ -220,10 +303,10 @@ class StorageGroup:
 
     def _started(self) -> Instance:
         if self.instance is None:
-            self._slots.reserve(self.name, storage_group=True)
+            self._slots.reserve(self.name, storage_group=not self.spec.recovery)
             instance = Instance(
                 self._volume,
-                self._config(),
+                instance_config(self._topology, self.spec),
                 self.clock,
                 self.rng,
                 events=self.events.append,
@@ -235,8 +318,14 @@ class StorageGroup:
                 self._slots.release(self.name)
                 raise
             self.instance = instance
-            self._note_disk()
+            self._note_condition()
         return self.instance
+
+    def forget_mail(self, store: StoreSpec) -> None:
+        """The files of a store were replaced: its users look anew at what is in it."""
+        with self.lock:
+            if self._workload is not None:
+                self._workload.forget(store.edb)
 
     def _resume_work(self, instance: Instance) -> None:
         if self._workload is None:
@@ -267,32 +356,6 @@ class StorageGroup:
             self.instance = None
             self._slots.release(self.name)
 
-    def _config(self) -> InstanceConfig:
-        spec = self.spec
-        profile = PROFILES[self._topology.server.profile]
-        return InstanceConfig(
-            name=self.name,
-            base=spec.base,
-            system_path=spec.system_path,
-            log_path=spec.log_path,
-            log_file_size=spec.log_size,
-            page_size=profile.page_size,
-            revision=profile.database_revision,
-            generation_digits=profile.generation_digits,
-            log_update=profile.log_update,
-            circular=spec.circular_logging,
-            logging=spec.logging,
-            generation_first=spec.generation_first,
-            generation_max=spec.generation_max,
-            checkpoint_depth_max=spec.checkpoint_depth_max,
-            patch_files=profile.patch_files,
-            has_streaming=profile.streaming,
-            any_failure_cancels=profile.any_failure_cancels,
-            copy_marks=profile.copy_marks,
-            quirks=quirks_of(self._topology.server),
-            resolve=to_volume_path,
-        )
-
     # -- what calls do
 
     def enter_call(self) -> None:
@@ -302,9 +365,12 @@ class StorageGroup:
             self.run_workload(self.steps_per_call)
 
     def run_workload(self, steps: int) -> None:
-        """Let the users of the group take ``steps`` steps; nothing while no store is mounted."""
+        """Let the users of the group take ``steps`` steps; nothing while no store is mounted.
+
+        The recovery storage group has no users.
+        """
         with self.lock:
-            if self.instance is None:
+            if self.instance is None or self.spec.recovery or self._frozen:
                 return
             work = self._work()
             for _ in range(steps):

@@ -9,7 +9,7 @@ from attrs import frozen
 
 @frozen
 class GroupState:
-    """Clock, random stream and mounted stores of one group, as data that JSON can hold.
+    """Clock, random stream, mounted and overwritable stores of one group, as JSON can hold them.
 
     ``random`` is the state of ``random.Random``; with it, going on after a stop draws what would
     have been drawn without it.
@@ -18,6 +18,7 @@ class GroupState:
     milliseconds: int
     random: tuple[Any, ...]
     mounted: tuple[str, ...]
+    overwritable: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain lists and numbers."""
@@ -26,6 +27,7 @@ class GroupState:
             "milliseconds": self.milliseconds,
             "random": [version, list(numbers), gauss],
             "mounted": list(self.mounted),
+            "overwritable": None if self.overwritable is None else list(self.overwritable),
         }
 
     @classmethod
@@ -35,5 +37,10 @@ class GroupState:
         return cls(
             int(plain["milliseconds"]),
             (version, tuple(numbers), gauss),
-            tuple(str(name) for name in plain["mounted"]),
+            _names(plain["mounted"]),
+            None if plain.get("overwritable") is None else _names(plain["overwritable"]),
         )
+
+
+def _names(plain: list[Any]) -> tuple[str, ...]:
+    return tuple(str(name) for name in plain)

@@ -1,8 +1,9 @@
 """A server whose files lie in a directory, so that it can go on in another process.
 
 The directory holds ``topology.toml`` as it was given, ``volume`` with the server's own files (drive
-letters as folders), ``events.jsonl`` with the event log and ``state.json`` with clocks and random
-streams. ``in-use`` is there while a process works with it.
+letters as folders), ``events.jsonl`` with the event log, ``state.json`` with clocks, random streams
+and flags of stores, and ``restores.json`` with the folders of restores that were saved and have not
+succeeded. ``in-use`` is there while a process works with it.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from ..engine.event import Event
 from ..exchange import GroupState
 from ..topology import Topology, load_topology, read_topology_text
 from ..volume import DirectoryVolume
+from ..windows_path import to_volume_path
 from .simulated import SimulatedServer
 
 TOPOLOGY: Final = "topology.toml"
 VOLUME: Final = "volume"
 EVENTS: Final = "events.jsonl"
 STATE: Final = "state.json"
+RESTORES: Final = "restores.json"
 IN_USE: Final = "in-use"
 
 
@@ -39,6 +42,8 @@ class ServerDirectory:
     topology: Topology
     volume: DirectoryVolume
     events: tuple[Event, ...]
+    restores: tuple[str, ...] = ()
+    """Folders (Windows paths) of restores in progress."""
 
 
 class DirectoryServer(SimulatedServer):
@@ -54,14 +59,27 @@ class DirectoryServer(SimulatedServer):
         _take(directory)
         try:
             super().__init__(found.topology, volume=found.volume, resume=_read_state(directory))
+            self._store.restores.watch(found.restores, self._note_restores)
         except BaseException:
             _give_back(directory)
             raise
+
+    def local_path(self, windows_path: str) -> Path:
+        """Where a file of the server is, or would be, on this computer.
+
+        Raises WindowsPathError for a path that names no file on a drive.
+        """
+        return DirectoryVolume(self._directory / VOLUME).local_path(to_volume_path(windows_path))
+
+    def _note_restores(self, folders: tuple[str, ...]) -> None:
+        # Written at once: a killed process leaves restores that can be reopened.
+        _write(self._directory / RESTORES, json.dumps(folders, ensure_ascii=False))
 
     def close(self) -> None:
         """Shut down and write what the next process needs. Closing twice is allowed."""
         if not (self._directory / IN_USE).exists():
             return
+        self.finish_recoveries()
         mounted = {group.name: group.mounted for group in self.groups}
         super().close()
         _write_state(self._directory, self.state(), mounted)
@@ -99,6 +117,7 @@ def read_directory(directory: Path) -> ServerDirectory:
         load_topology(directory / TOPOLOGY),
         DirectoryVolume(directory / VOLUME),
         tuple(_read_events(directory / EVENTS)),
+        _read_restores(directory / RESTORES),
     )
 
 
@@ -141,9 +160,28 @@ def _write_state(
     plain = {
         name: {**state.to_json(), "mounted": list(mounted[name])} for name, state in states.items()
     }
-    partial = directory / f"{STATE}.new"
-    partial.write_text(json.dumps(plain), "utf-8")
-    partial.replace(directory / STATE)
+    _write(directory / STATE, json.dumps(plain))
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file, whole or not at all."""
+    partial = path.with_name(f"{path.name}.new")
+    partial.write_text(text, "utf-8")
+    partial.replace(path)
+
+
+def _read_restores(path: Path) -> tuple[str, ...]:
+    if not path.exists():
+        return ()
+    try:
+        plain = json.loads(path.read_text("utf-8"))
+        if not isinstance(plain, list) or not all(isinstance(item, str) for item in plain):
+            raise ValueError("is no list of folders")
+    except ValueError as error:
+        raise ServerDirectoryError(
+            f"{path} is damaged ({error}); without it restores in progress are not shown: delete it"
+        ) from None
+    return tuple(plain)
 
 
 def _append_events(directory: Path, events: tuple[Event, ...]) -> None:

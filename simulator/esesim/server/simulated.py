@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -14,19 +15,30 @@ from eseback.errors import EseBackupError
 
 from ..engine.errors import JetError
 from ..engine.event import Event
-from ..engine.inspect import database_rows
+from ..engine.inspect import database_rows, read_rows
 from ..engine.instance import Instance
-from ..exchange import GroupState, InformationStore, StorageGroup
-from ..exchange.damage import damage_log, damage_page, has_file
-from ..journal import Change, CommitJournal
+from ..exchange import GroupState, InformationStore, Restore, StorageGroup
+from ..exchange.damage import damage_closed_file, damage_log, damage_page
+from ..exchange.serverfiles import ServerFiles
+from ..journal import CommitJournal
 from ..session import Session
-from ..topology import GroupSpec, Topology, completed
+from ..topology import PROFILES, GroupSpec, StoreSpec, Topology, completed
 from ..volume import CrashReport, MemoryVolume, Volume
+from ..windows_path import to_volume_path
 from ..workload import Workload
 
 
 class ServerStartError(ValueError):
     """A server cannot start on the files it found; the message gives group and JET error."""
+
+
+@contextmanager
+def _errors_of(call: str) -> Iterator[None]:
+    """JET errors of an administrator's call, as a client's would be told."""
+    try:
+        yield
+    except JetError as error:
+        raise EseBackupError.from_jet(error.err, call, error.detail) from error
 
 
 class SimulatedServer:
@@ -53,7 +65,15 @@ class SimulatedServer:
         self.topology = completed(topology)
         self.volume: Volume = MemoryVolume() if volume is None else volume
         self.journal = CommitJournal()
-        self._store = InformationStore(self.topology, self.volume, self._make_workload)
+        self._store = InformationStore(
+            self.topology,
+            self.volume,
+            self._make_workload,
+            mount=self._start,
+            restored=self._note_restored,
+        )
+        self.files = ServerFiles(self.volume, self._store.owners)
+        """File-level access to the server's disks, by Windows paths."""
         self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         for group in self.groups:
             stores: Sequence[str] = [s.name for s in group.spec.stores if s.mounted]
@@ -106,18 +126,47 @@ class SimulatedServer:
         self.group(group).run_workload(steps)
 
     def mount(self, group: str, store: str) -> None:
-        """Mount a store. Raises EseBackupError (-505 while a backup runs), LookupError."""
-        try:
-            self._start(self.group(group), [store])
-        except JetError as error:
-            raise EseBackupError.from_jet(error.err, "mount", error.detail) from error
+        """Mount a store. Raises LookupError, EseBackupError (-505 while a backup runs, -506 while
+        the store is being restored).
+        """
+        found = self.group(group)
+        self._store.restores.settle(found)
+        with _errors_of("mount"):
+            self._start(found, [store])
 
     def dismount(self, group: str, store: str) -> None:
         """Dismount a store. Raises EseBackupError (-505 while a backup runs), LookupError."""
-        try:
+        with _errors_of("dismount"):
             self.group(group).dismount(store)
-        except JetError as error:
-            raise EseBackupError.from_jet(error.err, "dismount", error.detail) from error
+
+    def set_overwritable(self, group: str, store: str, value: bool) -> None:
+        """Set or take away "this database can be overwritten by a restore". Raises LookupError."""
+        self.group(group).set_overwritable(store, value)
+
+    def destroy_store(self, group: str, store: str) -> None:
+        """Delete the files of a dismounted store.
+
+        Raises LookupError, EseBackupError (-1202 mounted, -506 being restored).
+        """
+        with _errors_of("destroy_store"):
+            self.group(group).destroy_store(store)
+
+    def destroy_group(self, group: str) -> None:
+        """A disaster: a group's stores are dismounted, databases, logs and checkpoint are deleted.
+
+        Raises LookupError, EseBackupError (-506 while a store is being restored).
+        """
+        with _errors_of("destroy_group"):
+            self.group(group).destroy()
+
+    @property
+    def restores(self) -> tuple[Restore, ...]:
+        """The restores that a context stands for now, in the order in which they were opened."""
+        return tuple(self._store.restores.in_progress())
+
+    def finish_recoveries(self) -> None:
+        """Carry recoveries that no client waits for to their end."""
+        self._store.restores.settle()
 
     def stop_backup(self, group: str) -> None:
         """JetStopBackup: the client of a running backup is told at its next call (-801)."""
@@ -138,6 +187,34 @@ class SimulatedServer:
         """Break the disk with the logs of a group, or mend it: -510 while it is broken."""
         self.group(group).set_log_disk(failed=failed)
 
+    def prepare_snapshot(self) -> int:
+        """JetOSSnapshotPrepare: the number of a new snapshot. Raises EseBackupError (-2401)."""
+        with _errors_of("prepare_snapshot"):
+            return self._store.snapshots.prepare()
+
+    def freeze_snapshot(self, snapshot: int) -> None:
+        """JetOSSnapshotFreeze: users wait, no backup begins.
+
+        Raises EseBackupError: -2401 out of order, -2403 while a backup or recovery runs, -2404.
+        """
+        with _errors_of("freeze_snapshot"):
+            self._store.snapshots.freeze(snapshot)
+
+    def thaw_snapshot(self, snapshot: int) -> None:
+        """JetOSSnapshotThaw. Raises EseBackupError: -2401, -2402 when it took too long, -2404."""
+        with _errors_of("thaw_snapshot"):
+            self._store.snapshots.thaw(snapshot)
+
+    def set_surrogate_backup(self, group: str, running: bool) -> None:
+        """Another computer backs up the replica of a group, or has ended: -617 meanwhile.
+
+        Raises LookupError, ValueError for a version without replicas.
+        """
+        profile = PROFILES[self.topology.server.profile]
+        if not profile.replicas:
+            raise ValueError(f"{profile.title} has no replicas that another computer could back up")
+        self.group(group).set_surrogate(running)
+
     def crash(self, seed: int = 0) -> CrashReport:
         """Lose power, start again: what was not synced is lost or torn, as ``seed`` decides.
 
@@ -147,6 +224,8 @@ class SimulatedServer:
         if not isinstance(self.volume, MemoryVolume):
             raise TypeError("only a MemoryVolume can lose power")
         mounted = [(group, group.mounted) for group in self.groups]
+        self._store.restores.die()
+        self._store.snapshots.die()
         for group in self.groups:
             group.die()
         for session in list(self._sessions):
@@ -157,18 +236,35 @@ class SimulatedServer:
         return report
 
     def damage_page(self, file_name: str, page: int | None = None) -> None:
-        """Make a page of a mounted database (Windows path) fail its checksum.
+        """Make a page of a database (Windows path) fail its checksum: mounted, or being restored.
 
         None chooses a page that the workload does not read. Raises LookupError, ValueError.
         """
-        damage_page(self._group_of(file_name), self.volume, file_name, page)
+        place = self._store.owners.by_path(file_name)
+        if place is not None and place.group.is_mounted(place.store.name):
+            damage_page(place.group, self.volume, file_name, page)
+        elif self._store.restores.claimed([file_name]):
+            damage_closed_file(self.volume, file_name, page, self._store.page_size)
+        else:
+            raise LookupError(f"{file_name} is no file of a mounted store, nor being restored")
 
     def damage_log(self, file_name: str) -> None:
-        """Make a record of a log (Windows path) fail its checksum. Raises LookupError."""
-        damage_log(self._group_of(file_name), self.volume, file_name)
+        """Make a record of a log (Windows path) fail its checksum: of a group, or of a restore.
+
+        Raises LookupError.
+        """
+        group = self._store.owners.group_of_file(file_name)
+        if group is not None:
+            with group.lock:
+                damage_log(self.volume, file_name)
+        elif self._store.restores.has_file(file_name):
+            damage_log(self.volume, file_name)
+        else:
+            raise LookupError(f"{file_name} belongs to no storage group and to no restore")
 
     def close(self) -> None:
         """Shut down: backups are broken off, stores dismounted, databases clean."""
+        self._store.restores.settle()
         for group in self.groups:
             group.stop()
 
@@ -188,23 +284,22 @@ class SimulatedServer:
     def _start(self, group: StorageGroup, stores: Sequence[str]) -> None:
         """Mount stores. Databases found on the volume enter the journal as they are."""
         with group.lock:
+            for store in (group.store(name) for name in stores):
+                if not self.volume.exists(to_volume_path(store.edb)):
+                    # It will be made anew: what was in it before has gone with its files.
+                    self.journal.forget(store.edb)
             group.mount(*stores)
             known = self.journal.databases()
             databases = () if group.instance is None else group.instance.databases.values()
             for database in databases:
                 if database.edb.casefold() not in known:
-                    changes = (
-                        Change(table, key, row)
-                        for table, rows in database_rows(database).items()
-                        for key, row in rows.items()
-                    )
-                    self.journal.record(database.edb, 0, changes)
+                    self.journal.restart(database.edb, database_rows(database))
+
+    def _note_restored(self, group: StorageGroup, store: StoreSpec) -> None:
+        """A store has other files than before: its truth starts anew with what is in them."""
+        stm = to_volume_path(store.stm) if store.stm else None
+        self.journal.restart(store.edb, read_rows(self.volume, to_volume_path(store.edb), stm))
+        group.forget_mail(store)
 
     def _make_workload(self, instance: Instance, spec: GroupSpec, rng: random.Random) -> Workload:
         return Workload(instance, spec.workload, rng, self.journal)
-
-    def _group_of(self, file_name: str) -> StorageGroup:
-        for group in self.groups:
-            if has_file(group, file_name):
-                return group
-        raise LookupError(f"{file_name} belongs to no storage group")

@@ -8,9 +8,7 @@ API.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
-from enum import Enum
 from typing import Final, TypeVar
 
 from eseback.api import WriteableBuffer
@@ -20,7 +18,7 @@ from eseback.constants import (
     InstanceEnd,
     RegisterFlags,
 )
-from eseback.errors import EseBackupError, JetErr
+from eseback.errors import EseBackupError
 from eseback.order import BackupCall, BackupState, instance_end_call, setup_call
 from eseback.structures import (
     BackupNode,
@@ -35,20 +33,17 @@ from ..engine.errors import JetError
 from ..engine.quirk import Quirk
 from ..exchange import InformationStore, node_tree, registered
 from ..exchange.clock import MILLISECONDS_PER_CALL
+from .arguments import check_remote, check_server, member, translated
 from .contexts import BackupContext
 from .reading import UnusableBuffer, writable
 from .refusals import refusal
-from .restore import NoRestore
+from .restore import RestoreCalls, context_numbers
 
-E = TypeVar("E", bound=Enum)
 R = TypeVar("R")
 _NO_DEPENDENCIES: Final = DependencyInfo()
-# Context numbers are unique in the process, so that one of another session is never taken for one's
-# own, and a server can find the session of a context.
-_context_numbers: Final = itertools.count(1)
 
 
-class Session(NoRestore):
+class Session(RestoreCalls):
     """One client's connection to a server. Implements BackupApi.
 
     Several threads may use it, each with contexts of its own. ``remote``: the client runs on
@@ -56,12 +51,10 @@ class Session(NoRestore):
     """
 
     def __init__(self, store: InformationStore, *, remote: bool = False) -> None:
-        self._store = store
-        self._remote = remote
+        super().__init__(store, remote=remote)
         self._blocked = Quirk.DATA_CONNECTION_BLOCKED in store.quirks
         self._short = Quirk.SHORT_READS in store.quirks
         self._contexts: dict[int, BackupContext] = {}
-        self._file_numbers = itertools.count(1)
         self._buffered = not store.topology.server.strict_reads
 
     # -- discovery
@@ -69,14 +62,14 @@ class Session(NoRestore):
     def get_nodes(self, computer: str | None) -> BackupNode:
         """See BackupApi. Raises hrCouldNotConnect for any computer but the simulated one."""
         if computer is not None:
-            self._check_server(computer, "get_nodes")
+            check_server(self._store, computer, "get_nodes")
         return node_tree(self._store.topology)
 
     def get_registered(
         self, server: str, display_name: str | None, flags: RegisterFlags
     ) -> tuple[RegisteredInfo, ...]:
         """See BackupApi."""
-        self._check_server(server, "get_registered")
+        check_server(self._store, server, "get_registered")
         return registered(self._store.topology, display_name, RegisterFlags(flags))
 
     # -- backup
@@ -85,15 +78,8 @@ class Session(NoRestore):
         self, server: str, annotation: str
     ) -> tuple[int, tuple[InstanceBackupInfo, ...]]:
         """See BackupApi."""
-        self._check_server(server, "backup_prepare")
-        if self._remote and Quirk.REMOTE_STREAMING_DISABLED in self._store.quirks:
-            # ASSUMED(remote-streaming-error): the pages say that remote backup is off, not with
-            # which error it is refused, nor by which call.
-            raise EseBackupError.from_name(
-                "ERROR_ACCESS_DENIED",
-                "backup_prepare",
-                "remote streaming backup is not enabled on this server",
-            )
+        check_server(self._store, server, "backup_prepare")
+        check_remote(self._store, self._remote, "backup_prepare")
         groups = self._store.groups_of(annotation)
         if groups is None:
             raise EseBackupError.from_name(
@@ -101,7 +87,7 @@ class Session(NoRestore):
             )
         found = (group.describe() for group in groups)
         instances = tuple(info for info in found if info is not None)
-        context = BackupContext(next(_context_numbers), frozenset(group.id for group in groups))
+        context = BackupContext(next(context_numbers), frozenset(group.id for group in groups))
         self._contexts[context.handle] = context
         return context.handle, instances
 
@@ -124,7 +110,7 @@ class Session(NoRestore):
         if group is None:
             detail = f"no instance {instance_id!r} is running"
             raise refusal(held.state, BackupCall.CONTROL_ARGUMENT_ERROR, method, detail)
-        wanted = _member(BackupType, backup_type)
+        wanted = member(BackupType, backup_type)
         if wanted is None:
             detail = f"{backup_type!r} is no backup type"
             raise refusal(held.state, BackupCall.CONTROL_ARGUMENT_ERROR, method, detail)
@@ -136,7 +122,7 @@ class Session(NoRestore):
             try:
                 group.running.backup.begin(wanted)
             except JetError as error:
-                raise _translated(error, method) from error
+                raise translated(error, method) from error
             held.take(group)
 
     def backup_open_file(
@@ -184,7 +170,7 @@ class Session(NoRestore):
                 return read(view)
             except JetError as error:
                 held.note_failure()
-                raise _translated(error, "backup_read_file") from error
+                raise translated(error, "backup_read_file") from error
             except UnusableBuffer as error:
                 raise refusal(
                     held.state, BackupCall.ARGUMENT_ERROR, "backup_read_file", str(error)
@@ -245,7 +231,7 @@ class Session(NoRestore):
     def backup_instance_end(self, context: int, flags: InstanceEnd) -> None:
         """See BackupApi."""
         method = "backup_instance_end"
-        wanted = _member(InstanceEnd, flags)
+        wanted = member(InstanceEnd, flags)
         if wanted is None:
             held = self._held(context, method)
             detail = f"{flags!r} is neither success nor error"
@@ -263,7 +249,7 @@ class Session(NoRestore):
         try:
             _leave(held, lambda backup: backup.end(False))
         except JetError as error:
-            raise _translated(error, "backup_end") from error
+            raise translated(error, "backup_end") from error
         finally:
             self._contexts.pop(context, None)
 
@@ -271,10 +257,14 @@ class Session(NoRestore):
 
     def holds(self, context: int) -> bool:
         """Whether the context is one of this session's and alive."""
-        return context in self._contexts
+        return context in self._contexts or context in self._restores
 
     def connection_lost(self, context: int | None = None) -> None:
-        """The client is gone: end its contexts, or that one, and break off their backups."""
+        """The client is gone: end its contexts, or that one, and break off their backups.
+
+        A restore stays as it is on disk, and can be reopened if it was saved.
+        """
+        self._lose_restores(context)
         for held in [self._contexts.get(context)] if context else list(self._contexts.values()):
             if held is not None:
                 self._contexts.pop(held.handle, None)
@@ -302,7 +292,7 @@ class Session(NoRestore):
                 return act(backup, held)
             except JetError as error:
                 held.note_failure()
-                raise _translated(error, method) from error
+                raise translated(error, method) from error
             finally:
                 group.dismount_if_failed()
 
@@ -311,17 +301,6 @@ class Session(NoRestore):
         if held is None:
             raise _unknown_context(method)
         return held
-
-    def _check_server(self, name: object, method: str) -> None:
-        if not isinstance(name, str) or not name or "\0" in name:
-            raise EseBackupError.from_jet(
-                JetErr.INVALID_PARAMETER, method, "the name of the server is missing"
-            )
-        if not self._store.is_server(name):
-            server = self._store.topology.server
-            raise EseBackupError.from_name(
-                "hrCouldNotConnect", method, f"{name!r} does not answer; here runs {server.name!r}"
-            )
 
 
 def _leave(held: BackupContext, end: Callable[[Backup], None]) -> None:
@@ -341,14 +320,6 @@ def _leave(held: BackupContext, end: Callable[[Backup], None]) -> None:
             held.release()
 
 
-def _member(kind: type[E], value: object) -> E | None:
-    """``value`` as a member of an enumeration, None if it is none."""
-    try:
-        return kind(value)
-    except ValueError:
-        return None
-
-
 def _open_problem(file_name: object, read_hint: object, sections: object) -> str:
     """What is wrong with the arguments of an open; empty if nothing."""
     if not isinstance(file_name, str) or not file_name or "\0" in file_name:
@@ -360,10 +331,6 @@ def _open_problem(file_name: object, read_hint: object, sections: object) -> str
     if sections != 1:
         return f"{sections!r} sections; a file has one"
     return ""
-
-
-def _translated(error: JetError, method: str) -> EseBackupError:
-    return EseBackupError.from_jet(error.err, method, error.detail)
 
 
 def _unknown_context(method: str) -> EseBackupError:

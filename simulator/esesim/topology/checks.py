@@ -15,10 +15,12 @@ from attrs import evolve
 
 from eseback.constants import ANNOTATIONS, INFORMATION_STORE, RegisterFlags
 
+from ..engine.virtual import size_problem
 from ..windows_path import WindowsPathError, path_key, to_volume_path
 from .profiles import PROFILES, VersionProfile
 from .quirks import QUIRKS
-from .specs import GroupSpec, StoreSpec, Topology, TopologyError, WorkloadSpec
+from .recovery import RECOVERY_BASE, complete_recovery, recovery_problems
+from .specs import RESTORE_FILES, GroupSpec, StoreSpec, Topology, TopologyError, WorkloadSpec
 
 STORE_ICONS: Final = ("mailbox", "public")
 REGISTER_FLAGS: Final = tuple(flag.name.lower() for flag in RegisterFlags if flag.name)
@@ -42,26 +44,33 @@ def completed(topology: Topology) -> Topology:
             f"server.profile: {topology.server.profile!r} is unknown; "
             f"choose one of {', '.join(PROFILES)}"
         )
-    complete = evolve(
-        topology,
-        groups=tuple(
-            _complete_group(group, position, profile)
-            for position, group in enumerate(topology.groups)
-        ),
-    )
+    complete = evolve(topology, groups=tuple(_complete_groups(topology.groups, profile)))
     for problem in _problems(complete, profile):
         raise TopologyError(problem)
     return complete
 
 
-def _complete_group(group: GroupSpec, position: int, profile: VersionProfile) -> GroupSpec:
+def _complete_groups(groups: tuple[GroupSpec, ...], profile: VersionProfile) -> Iterator[GroupSpec]:
+    position = 0
+    for group in groups:
+        if group.recovery:
+            # It takes no number from the others.
+            yield complete_recovery(_complete_group(group, RECOVERY_BASE, True, profile))
+        else:
+            by_name = position > 0 or profile.folder_per_group
+            yield _complete_group(group, f"E{position:02X}", by_name, profile)
+            position += 1
+
+
+def _complete_group(
+    group: GroupSpec, base: str, by_name: bool, profile: VersionProfile
+) -> GroupSpec:
     # Where the setup of Exchange 2003 puts its groups: the first in mdbdata, the others by name.
-    by_name = position > 0 or profile.folder_per_group
     folder = group.name if by_name else "mdbdata"
     log_path = (group.log_path or f"{profile.directory}\\{folder}").rstrip("\\")
     return evolve(
         group,
-        base=group.base or f"E{position:02X}",
+        base=group.base or base,
         log_path=log_path,
         system_path=(group.system_path or log_path).rstrip("\\"),
         log_size=group.log_size or profile.log_size,
@@ -82,11 +91,13 @@ def _problems(topology: Topology, profile: VersionProfile) -> Iterator[str]:
     yield from _server_problems(topology)
     yield from _quirk_problems(topology.server.quirks, profile)
     groups = topology.groups
-    if len(groups) > profile.groups_max:
+    ordinary = sum(not group.recovery for group in groups)
+    if ordinary > profile.groups_max:
         yield (
-            f"group: {len(groups)} storage groups, but {profile.title} has at most "
-            f"{profile.groups_max}; remove {len(groups) - profile.groups_max}"
+            f"group: {ordinary} storage groups, but {profile.title} has at most "
+            f"{profile.groups_max}; remove {ordinary - profile.groups_max}"
         )
+    yield from recovery_problems(topology, profile)
     for position, group in enumerate(groups):
         yield from _group_problems(f"group[{position}]", group, profile)
     yield from _repeated(((f"group[{n}].name", g.name) for n, g in enumerate(groups)), str.casefold)
@@ -104,6 +115,11 @@ def _server_problems(topology: Topology) -> Iterator[str]:
     yield from _repeated(names, str.casefold)
     if not server.organization.strip():
         yield "server.organization: is empty; give the name that tops the node tree"
+    if server.restore_files not in RESTORE_FILES:
+        yield (
+            f"server.restore_files: {server.restore_files!r} is unknown; "
+            f"use {' or '.join(RESTORE_FILES)}"
+        )
     services = topology.services
     for position, service in enumerate(services):
         key = f"service[{position}]"
@@ -139,7 +155,7 @@ def _quirk_problems(quirks: tuple[str, ...], profile: VersionProfile) -> Iterato
 def _group_problems(key: str, group: GroupSpec, profile: VersionProfile) -> Iterator[str]:
     if _unprintable(group.name):
         yield f"{key}.name: {group.name!r} is no name; use visible characters"
-    if not _BASE.fullmatch(group.base):
+    if not group.recovery and not _BASE.fullmatch(group.base):
         yield f"{key}.base: {group.base!r} is no base name of logs; use E00 to EFF"
     if group.log_size < profile.log_size_min or group.log_size % profile.page_size:
         yield (
@@ -161,6 +177,9 @@ def _group_problems(key: str, group: GroupSpec, profile: VersionProfile) -> Iter
                 f"{key}.store[{position}].icon: {store.icon!r} is unknown; "
                 f"use {' or '.join(STORE_ICONS)}"
             )
+        problem = size_problem(store.size, profile.page_size) if store.size else None
+        if problem is not None:
+            yield f"{key}.store[{position}].size: {store.size} bytes; {problem}"
     yield from _repeated(
         ((f"{key}.store[{n}].name", s.name) for n, s in enumerate(group.stores)), str.casefold
     )

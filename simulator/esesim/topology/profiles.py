@@ -28,8 +28,10 @@ class VersionProfile:
     ``patch_files``: no trailer, moved rows are not logged but patched. ``streaming``: databases
     have a .stm. ``any_failure_cancels``: an error with a file ends the backup in every phase, and
     a missing one is -1811. ``copy_marks``: headers also remember copies and differentials.
-    ``folder_per_group``: the first group has a folder of its own name too. ``quirks`` belong to the
-    version as it was shipped.
+    ``folder_per_group``: the first group has a folder of its own name too. ``recovery_group``:
+    there is a recovery storage group. ``environment_server``: restore environments tell the server.
+    ``replicas``: another computer may back up a group's replica. ``quirks`` belong to the version
+    as it was shipped.
     """
 
     name: str
@@ -52,6 +54,9 @@ class VersionProfile:
     patch_files: bool = False
     any_failure_cancels: bool = False
     copy_marks: bool = False
+    recovery_group: bool = True
+    environment_server: bool = False
+    replicas: bool = False
     quirks: frozenset[Quirk] = frozenset()
 
 
@@ -95,6 +100,7 @@ EXCHANGE_2000_SP2: Final = evolve(
     log_update=5,
     checkpoint_depth_max=256,
     any_failure_cancels=True,
+    recovery_group=False,  # came with Exchange 2003
 )
 
 EXCHANGE_2000_SP1: Final = evolve(
@@ -113,6 +119,8 @@ EXCHANGE_2000_RTM: Final = evolve(
 
 # ASSUMED(instances-2007): the pages of 2007 repeat "16 instances, 4 storage groups" of 2003, which
 # fifty groups do not fit in; twelve instances beside the groups are kept for restores, as before.
+# ASSUMED(environment-server): the name of the server in restore environments, which "later builds"
+# have, came with 2007.
 EXCHANGE_2007: Final = evolve(
     EXCHANGE_2003_SP1,
     name="exchange-2007",
@@ -130,6 +138,8 @@ EXCHANGE_2007: Final = evolve(
     folder_per_group=True,
     streaming=False,
     copy_marks=True,
+    environment_server=True,
+    replicas=True,
 )
 
 EXCHANGE_2007_SP1: Final = evolve(

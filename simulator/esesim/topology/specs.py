@@ -15,6 +15,10 @@ from eseback.constants import INFORMATION_STORE
 
 from .profiles import EXCHANGE_2003_SP1
 
+HANDLE: Final = "handle"
+FILE_LEVEL: Final = "file_level"
+RESTORE_FILES: Final = (HANDLE, FILE_LEVEL)
+"""Ways in which the files of a restore reach the server."""
 SIZE: Final = {"size": True}  # metadata of a field that also takes "64 KiB"
 
 
@@ -44,7 +48,11 @@ class WorkloadSpec:
 class StoreSpec:
     """A store: its display name and its files, as Windows paths (``stm`` beside ``edb``).
 
-    Exchange 2007 has no streaming files: there ``stm`` stays empty.
+    Exchange 2007 has no streaming files: there ``stm`` stays empty. ``overwritable``: a restore may
+    overwrite it. ``recovery_of``, in the recovery storage group only: the store that this one
+    stands for, as ``Group/Store``. With a ``size`` the database is virtual: a file of so many bytes
+    that takes no room, because what nobody has written is made while it is read (0: the file is as
+    large as its contents).
     """
 
     name: str
@@ -53,6 +61,8 @@ class StoreSpec:
     mounted: bool = True
     overwritable: bool = False
     icon: str = "mailbox"
+    recovery_of: str = ""
+    size: int = field(default=0, metadata=SIZE)
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -72,6 +82,9 @@ class GroupSpec:
     ``generation_max``; a backup that holds back more than ``checkpoint_depth_max`` generations is
     given up (both 0: as the version has it); ``log_disk_full`` and ``log_write_failed`` hold from
     the start on, once the stores are mounted. Without ``logging`` there are no backups.
+
+    ``recovery``: the recovery storage group, into which stores of another group are restored beside
+    their originals. No mail reaches it, it is not backed up and does not count as a group.
     """
 
     name: str
@@ -88,6 +101,7 @@ class GroupSpec:
     log_disk_full: bool = False
     log_write_failed: bool = False
     truncate_with_dismounted: bool = False
+    recovery: bool = False
     workload: WorkloadSpec = WorkloadSpec()
 
 
@@ -112,6 +126,8 @@ class ServerSpec:
     rules for reads on to the client (-1003 for what is not a multiple of the page). ``quirks``
     names known misbehaviour to show (:data:`esesim.topology.QUIRKS`); ``remote_streaming`` is the
     registry value that lets clients of other computers in where a version shuts them out.
+    ``restore_files`` says who writes the files of a restore: the server, with a ``handle`` that
+    HrESERestoreOpenFile gives out, or the client with file I/O, at ``file_level``.
     """
 
     name: str = "EXCHSRV1"
@@ -123,6 +139,7 @@ class ServerSpec:
     strict_reads: bool = False
     quirks: tuple[str, ...] = ()
     remote_streaming: bool = False
+    restore_files: str = HANDLE
 
 
 @frozen
@@ -132,3 +149,12 @@ class Topology:
     server: ServerSpec = ServerSpec()
     services: tuple[ServiceSpec, ...] = (ServiceSpec(),)
     groups: tuple[GroupSpec, ...] = ()
+
+    def origin_of(self, store: StoreSpec) -> tuple[GroupSpec, StoreSpec] | None:
+        """The store that one of the recovery storage group stands for; None if it stands alone."""
+        wanted = store.recovery_of.casefold()
+        for group in self.groups:
+            for other in group.stores:
+                if wanted and f"{group.name}/{other.name}".casefold() == wanted:
+                    return group, other
+        return None

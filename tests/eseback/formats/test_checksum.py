@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from eseback.formats.checksum import (
     PAGE_SIZES,
+    bad_pgnos,
     first_bad_pgno,
     header_is_good,
     log_block_checksum,
@@ -179,6 +180,37 @@ def test_first_bad_pgno(size: int, ecc: bool) -> None:
         assert first_bad_pgno(pages, 100, size) == bad
     with pytest.raises(ValueError, match="no whole pages"):
         first_bad_pgno(pages[:-1], 100, size)
+
+
+@pytest.mark.parametrize("size", PAGE_SIZES)
+@pytest.mark.parametrize("ecc", [False, True])
+def test_bad_pages_of_a_long_range_are_found_wherever_they_are(size: int, ecc: bool) -> None:
+    """64 good pages are told at once; one bad one, or one of another kind, must not hide there."""
+    rng = random.Random(size)
+    pages = [bytearray(rng.randbytes(size)) for _ in range(200)]
+    for pgno, page in enumerate(pages, start=1000):
+        seal_page(page, pgno, ecc)
+    good = b"".join(pages)
+    assert list(bad_pgnos(good, 1000, size)) == []
+    assert list(bad_pgnos(good, 1001, size)) == list(range(1001, 1201))
+    assert page_is_good(pages[70], 1070)
+    for index in (0, 63, 64, 127, 128, 191, 192, 199):
+        bad = bytearray(good)
+        bit = rng.randrange(size * 8)
+        bad[index * size + bit // 8] ^= 1 << bit % 8
+        assert list(bad_pgnos(bad, 1000, size)) == [1000 + index], bit
+    # Equal damage of two pages, or of two words of one, cancels out in an XOR of both.
+    twice = bytearray(good)
+    for index in (65, 66):
+        twice[index * size + 1000] ^= 8
+    assert list(bad_pgnos(twice, 1000, size)) == [1065, 1066]
+    mixed = bytearray(good)
+    mixed[80 * size : 81 * size] = bytes(size)
+    other = bytearray(pages[90])
+    seal_page(other, 1090, not ecc)
+    mixed[90 * size : 91 * size] = other
+    mixed[95 * size : 96 * size], mixed[96 * size : 97 * size] = pages[96], pages[95]
+    assert list(bad_pgnos(mixed, 1000, size)) == [1095, 1096]
 
 
 def test_header_seal() -> None:
