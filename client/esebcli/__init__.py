@@ -17,11 +17,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from esebcli.contents import Depth
     from esebcli.discovery import find_computer, find_groups
-    from esebcli.errors import EsebcliError, JobCancelled, JobError, SetError, UserError
+    from esebcli.errors import (
+        EsebcliError,
+        JobCancelled,
+        JobError,
+        RestoreRefused,
+        SetError,
+        UserError,
+    )
     from esebcli.job import BackupJob, BackupRequest, JobResult
     from esebcli.manifest import Kind, Manifest, SavedGroup, State, Truncation
     from esebcli.progress import Progress
     from esebcli.reports import Report
+    from esebcli.restore import RestoreJob, RestoreRequest, RestoreResult
     from esebcli.sets import BackupSet, open_set
     from esebcli.transports import Transport, open_transport
     from esebcli.verify import verify_sets
@@ -41,6 +49,10 @@ __all__ = [
     "Manifest",
     "Progress",
     "Report",
+    "RestoreJob",
+    "RestoreRefused",
+    "RestoreRequest",
+    "RestoreResult",
     "SavedGroup",
     "SetError",
     "State",
@@ -58,11 +70,19 @@ __all__ = [
 _MODULES = {
     "contents": ("Depth",),
     "discovery": ("find_computer", "find_groups"),
-    "errors": ("EsebcliError", "JobCancelled", "JobError", "SetError", "UserError"),
+    "errors": (
+        "EsebcliError",
+        "JobCancelled",
+        "JobError",
+        "RestoreRefused",
+        "SetError",
+        "UserError",
+    ),
     "job": ("BackupJob", "BackupRequest", "JobResult"),
     "manifest": ("Kind", "Manifest", "SavedGroup", "State", "Truncation"),
     "progress": ("Progress",),
     "reports": ("Report",),
+    "restore": ("RestoreJob", "RestoreRequest", "RestoreResult"),
     "sets": ("BackupSet", "open_set"),
     "transports": ("Transport", "open_transport"),
     "verify": ("verify_sets",),

@@ -20,6 +20,7 @@ from eseback.formats.fields import LogTime, Signature
 from eseback.formats.logheader import LogHeader
 from esebcli.consistency import chain_problem
 from esebcli.findings import Finding, Layer
+from esebcli.loglists import logs_are
 from esebcli.manifest import Kind
 
 
@@ -142,12 +143,14 @@ class Reach:
     """How far the databases of a chain can be restored.
 
     ``claimed`` are those of ``databases`` that some set says it holds: they count for the group.
-    ``findings``: what is wrong with the chain as a whole.
+    ``findings``: what is wrong with the chain as a whole, with the ``twins`` among them: logs that
+    two sets hold and that are not the same file.
     """
 
     databases: tuple[DatabaseReach, ...]
     claimed: tuple[DatabaseReach, ...]
     findings: tuple[Finding, ...] = ()
+    twins: tuple[Finding, ...] = ()
 
     @property
     def restorable_to(self) -> int | None:
@@ -180,14 +183,14 @@ def reach_of(chain: Chain) -> Reach:
         for reach, database in zip(databases, chain.databases, strict=True)
         if database.claimed
     )
-    findings = list(_twins(walker.logs))
+    twins = tuple(_twins(walker.logs))
     texts = {
         f"logs up to {walker.promised_max} were saved, but {reach.reason}": None
         for reach in claimed
         if reach.stop not in (Stop.END, Stop.NO_IMAGE)
     }
-    findings += [Finding(Layer.CHAIN, text) for text in texts]
-    return Reach(databases, claimed, tuple(findings))
+    findings = (*twins, *(Finding(Layer.CHAIN, text) for text in texts))
+    return Reach(databases, claimed, findings, twins)
 
 
 @frozen
@@ -313,17 +316,13 @@ class _Walker:
         later = [part for part in self.chain.sets if part.low > generation]
         own = [part for part in later if part.stream in (stream, None)]
         following = min(own, key=lambda part: part.low, default=None)
+        absent = logs_are(generation, following.low - 1 if following else generation)
         if following is None or following.kind.has_databases:
-            return Stop.GAP, f"{_logs(generation, following)} in none of the sets"
+            return Stop.GAP, f"{absent} in none of the sets"
         return Stop.MISSING_SET, (
-            f"{_logs(generation, following)} in none of the sets: {following.where} "
+            f"{absent} in none of the sets: {following.where} "
             f"({following.kind.value}) starts with log {following.low}, and {_needed(following)}"
         )
-
-
-def _logs(first: int, following: ChainSet | None) -> str:
-    last = following.low - 1 if following else first
-    return f"logs {first} to {last} are" if last > first else f"log {first} is"
 
 
 def _needed(following: ChainSet) -> str:

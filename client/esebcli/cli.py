@@ -1,6 +1,6 @@
-"""The command line: ``esebcli nodes | backup | verify | show``.
+"""The command line: ``esebcli nodes | backup | restore | verify | show``.
 
-Exit codes: 0 done; 1 the backup failed, or a set is damaged, incomplete or can't be read; 2 the
+Exit codes: 0 done; 1 the job failed, or a set is damaged, incomplete or can't be read; 2 the
 command can't be carried out as it was given. Errors are one line on standard error. Only click is
 imported at the start; each command imports what it needs.
 """
@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from esebcli import __version__
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-
-_SETS = click.Path(path_type=Path)
+from esebcli.clicommon import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    SET_PATH,
+    complain,
+    echo_json,
+    echo_lines,
+    errors_in_one_line,
+    server_option,
+)
+from esebcli.clirestore import restore
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -38,10 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = EXIT_USAGE
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "esebcli"
-        _complain(f"{error.format_message()} (see {command} --help)")
+        complain(f"{error.format_message()} (see {command} --help)")
         code = EXIT_USAGE
+    except OSError as error:
+        complain(f"the output can't be written: {error.strerror or error}")
+        code = EXIT_FAILED
     except click.Abort:
-        _complain("interrupted")
+        complain("interrupted")
         code = EXIT_FAILED
     sys.exit(code or 0)
 
@@ -62,16 +70,11 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     help="Show the version and exit.",
 )
 def cli() -> None:
-    """Back up databases over the ESE streaming backup API, and check the backups."""
-
-
-_SERVER = click.option(
-    "--server", "address", required=True, help="SCHEME:ADDRESS, e.g. inproc:demo.toml."
-)
+    """Back up and restore databases over the ESE streaming backup API, and check the backups."""
 
 
 @cli.command()
-@_SERVER
+@server_option
 @click.option("--computer", help="Only this computer. Default: all that the server knows.")
 @click.option("--json", "as_json", is_flag=True, help="The tree as JSON.")
 def nodes(address: str, computer: str | None, as_json: bool) -> None:
@@ -80,20 +83,20 @@ def nodes(address: str, computer: str | None, as_json: bool) -> None:
     from esebcli.nodetree import print_survey, survey_plain
     from esebcli.transports import open_transport
 
-    with _errors_in_one_line(), contextlib.closing(open_transport(address)) as transport:
+    with errors_in_one_line(), contextlib.closing(open_transport(address)) as transport:
         found = survey(transport.session(), computer)
     if as_json:
-        _echo_json(survey_plain(found))
+        echo_json(survey_plain(found))
     else:
         print_survey(found)
     if found.problems:
         for problem in found.problems:
-            _complain(problem)
+            complain(problem)
         sys.exit(EXIT_FAILED)
 
 
 @cli.command()
-@_SERVER
+@server_option
 @click.option(
     "--kind",
     type=click.Choice(["full", "copy", "incremental", "differential", "full-with-all-logs"]),
@@ -115,9 +118,9 @@ def nodes(address: str, computer: str | None, as_json: bool) -> None:
     help="Save only this database of the one --group (a partial backup): its display name or "
     "GUID; may be given more than once.",
 )
-@click.option("--out", type=_SETS, required=True, help="Folder of the new set: new or empty.")
+@click.option("--out", type=SET_PATH, required=True, help="Folder of the new set: new or empty.")
 @click.option(
-    "--previous", type=_SETS, help="The set that an incremental or differential continues."
+    "--previous", type=SET_PATH, help="The set that an incremental or differential continues."
 )
 @click.option("--computer", help="Computer to back up, where the server knows several.")
 @click.option("--annotation", help="Service to back up. Default: the information store.")
@@ -157,7 +160,10 @@ def backup(
     from esebcli.sets import refuse_unless_new
     from esebcli.transports import open_transport
 
-    with _errors_in_one_line(), contextlib.ExitStack() as stack:
+    with (
+        errors_in_one_line(lambda: _what_is_saved(out)),
+        contextlib.ExitStack() as stack,
+    ):
         refuse_unless_new(out)
         if databases and len(groups) != 1:
             raise UserError("--database needs the storage group that it is of: one --group")
@@ -180,98 +186,80 @@ def backup(
         on_progress = ignore_progress if silent else stack.enter_context(ProgressBars())
         result = BackupJob(transport.session, request, on_progress).run()
     if as_json:
-        _echo_json(result_plain(result))
+        echo_json(result_plain(result))
     elif not quiet:
-        _echo_lines(result_lines(result))
+        echo_lines(result_lines(result))
     if not result.ok:
         for reason in result.reasons:
-            _complain(reason)
+            complain(reason)
         sys.exit(EXIT_FAILED)
 
 
 @cli.command()
-@click.argument("folders", metavar="DIR...", type=_SETS, nargs=-1, required=True)
+@click.argument("folders", metavar="DIR...", type=SET_PATH, nargs=-1, required=True)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="How many processes may share the work. Default: one for each core.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-def verify(folders: tuple[Path, ...], as_json: bool) -> None:
+def verify(folders: tuple[Path, ...], jobs: int | None, as_json: bool) -> None:
     """Check sets without a server, and say how far they can be restored together.
 
     Give all the sets of a chain: a full or copy, and what was saved after it.
     """
     from esebcli.render import report_lines, report_plain
+    from esebcli.sets import refuse_twice
     from esebcli.verify import verify_sets
+    from esebcli.workers import available_cores
 
-    with _errors_in_one_line():
-        report = verify_sets(_different(folders))
+    with errors_in_one_line():
+        refuse_twice(folders)
+        report = verify_sets(folders, jobs=jobs or available_cores())
     if as_json:
-        _echo_json(report_plain(report))
+        echo_json(report_plain(report))
     else:
-        _echo_lines(report_lines(report))
+        echo_lines(report_lines(report))
     if not report.ok:
         sys.exit(EXIT_FAILED)
 
 
 @cli.command()
-@click.argument("folder", metavar="DIR", type=_SETS)
+@click.argument("folder", metavar="DIR", type=SET_PATH)
 @click.option("--json", "as_json", is_flag=True, help="The manifest as JSON.")
 def show(folder: Path, as_json: bool) -> None:
     """Show what a set holds; its files are not looked at."""
     from esebcli.render import set_lines, set_plain
     from esebcli.sets import open_set
 
-    with _errors_in_one_line():
+    with errors_in_one_line():
         opened = open_set(folder)
     if as_json:
-        _echo_json(set_plain(opened))
+        echo_json(set_plain(opened))
     else:
-        _echo_lines(set_lines(opened))
+        echo_lines(set_lines(opened))
 
 
-@contextlib.contextmanager
-def _errors_in_one_line() -> Iterator[None]:
-    """Turn what may go wrong into a line and an exit code; anything else is a bug and is shown."""
-    from eseback.errors import EseBackupError
-    from esebcli.errors import EsebcliError, UserError
-    from esebcli.hints import explain
+def _what_is_saved(out: Path) -> str:
+    """What to say after Ctrl-C: a group that was sealed before stays complete."""
+    from esebcli.errors import SetError
+    from esebcli.manifest import State
+    from esebcli.sets import open_set
 
     try:
-        yield
-    except UserError as error:
-        _complain(str(error))
-        sys.exit(EXIT_USAGE)
-    except (EsebcliError, EseBackupError, OSError) as error:
-        _complain(explain(error))
-        sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        _complain("interrupted; the set is not complete")
-        sys.exit(EXIT_FAILED)
+        groups = open_set(out).manifest.groups
+    except SetError:
+        groups = ()
+    complete = ", ".join(repr(group.name) for group in groups if group.state is State.COMPLETE)
+    if not complete:
+        return "interrupted; the set is not complete"
+    return (
+        f"interrupted; complete in {out}: {complete}; keep this set, it may hold the only copy of "
+        "deleted logs"
+    )
 
 
-def _different(folders: Iterable[Path]) -> list[Path]:
-    from esebcli.errors import UserError
-
-    given = list(folders)
-    # Not Path.resolve, which fails on a link that leads to itself; verifying says more.
-    if len({os.path.realpath(folder) for folder in given}) != len(given):
-        raise UserError("a set is named twice")
-    return given
-
-
-def _complain(text: str) -> None:
-    from esebcli.names import printable
-
-    click.echo(f"esebcli: {printable(text)}", err=True)
-
-
-def _echo_lines(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(line)
-
-
-def _echo_json(thing: dict[str, Any]) -> None:
-    import json
-
-    click.echo(json.dumps(thing, indent=2))
-
+cli.add_command(restore)
 
 if __name__ == "__main__":
     main()

@@ -20,7 +20,7 @@ from eseback.formats.logheader import LogHeader
 from eseback.formats.trailer import Trailer
 from esebcli.contents import FileFacts
 from esebcli.findings import Finding, Layer
-from esebcli.loglists import parse_listed_log
+from esebcli.loglists import logs_are, parse_listed_log
 from esebcli.manifest import FileKind, Kind, LogRange
 
 
@@ -83,8 +83,7 @@ def chain_problem(before: LogHeader, after: LogHeader) -> str | None:
     if after.sign_log != before.sign_log:
         return "it belongs to another log stream (its signature differs)"
     if after.generation != before.generation + 1:
-        missing = f"{before.generation + 1} to {after.generation - 1}"
-        return f"generations {missing} are missing before it"
+        return f"{logs_are(before.generation + 1, after.generation - 1)} missing before it"
     if after.previous_created != before.created:
         return f"it does not continue log {before.generation} (creation times differ)"
     return None

@@ -21,7 +21,7 @@ from typing import Final, Protocol
 
 from attrs import frozen
 
-from eseback.formats.checksum import page_is_good, repair_page
+from eseback.formats.checksum import page_is_good
 from eseback.formats.dbheader import HEADER_COPIES, DatabaseHeader, DbAttribute
 from eseback.formats.errors import FormatError
 from eseback.formats.logblock import verify_log
@@ -30,10 +30,10 @@ from eseback.formats.trailer import Trailer
 from esebcli.findings import Finding, Layer
 from esebcli.loglists import parse_listed_log
 from esebcli.manifest import FileKind
+from esebcli.pages import BadPages, PageRange, Share, check_pages, name_first
 
 _HEAD_SIZE: Final = 16384  # both copies of the header, at any page size
 _LOG_SIZE_MAX: Final = 0xFFFF * 512  # sectors in a log are counted in 16 bits
-_BAD_PAGES_NAMED: Final = 3
 _PATCH_PAGE_SIZE: Final = 4096  # Exchange 2000 has no other
 
 
@@ -132,9 +132,12 @@ def _read_header(
 
 
 class DatabaseCheck:
-    """An .edb as it comes from a backup: header, copy, pages, trailer."""
+    """An .edb as it comes from a backup: header, copy, pages, trailer.
 
-    def __init__(self, name: str, size: int, depth: Depth) -> None:
+    With ``share`` others may check its pages; what they find is handed to :meth:`add_bad`.
+    """
+
+    def __init__(self, name: str, size: int, depth: Depth, share: Share | None = None) -> None:
         self._name = name
         self._size = size
         self._depth = depth
@@ -147,9 +150,8 @@ class DatabaseCheck:
         self._carry = b""  # start of a page whose rest has not arrived yet
         self._index = 0  # page in the file, counted from 0, that starts with the carry
         self._last_index = 0
-        self._bad: list[int] = []
-        self._bad_count = 0
-        self._repairable_count = 0
+        self._share = share
+        self._bad = BadPages()
 
     def feed(self, data: memoryview) -> None:
         """The next bytes of the file."""
@@ -185,24 +187,27 @@ class DatabaseCheck:
             data = memoryview(self._carry + bytes(data))
         whole = len(data) // size
         if self._depth is Depth.PAGES:
-            first = max(self._index, HEADER_COPIES)
-            for index in range(first, min(self._index + whole, self._last_index)):
-                start = (index - self._index) * size
-                page = data[start : start + size]
-                if not page_is_good(page, index + 1 - HEADER_COPIES):
-                    self._add_bad(index + 1 - HEADER_COPIES, page)
+            self._check_pages(data, min(self._index + whole, self._last_index))
         if self._index + whole > self._last_index:
             start = (self._last_index - self._index) * size
             self._read_last(data[start : start + size])
         self._index += whole
         self._carry = bytes(data[whole * size :])
 
-    def _add_bad(self, pgno: int, page: memoryview) -> None:
-        self._bad_count += 1
-        if len(self._bad) < _BAD_PAGES_NAMED:
-            self._bad.append(pgno)
-        if repair_page(page, pgno) is not None:
-            self._repairable_count += 1
+    def _check_pages(self, data: memoryview, end: int) -> None:
+        """Check the pages that start in ``data`` before page ``end`` of the file."""
+        size = self._page_size
+        first = max(self._index, HEADER_COPIES)
+        if first >= end:
+            return
+        pages = PageRange(first * size, (end - first) * size, first + 1 - HEADER_COPIES, size)
+        if self._share is None or not self._share(pages):
+            start = (first - self._index) * size
+            self._bad += check_pages(data[start : start + pages.size], pages)
+
+    def add_bad(self, found: BadPages) -> None:
+        """What somebody else found in pages that were shared out."""
+        self._bad += found
 
     def _read_last(self, page: memoryview) -> None:
         # A trailer has no page number. Without that rule the last page of a database in the old
@@ -221,14 +226,8 @@ class DatabaseCheck:
         """After the last byte: what was found."""
         if not self._head.is_full() or not self._size:
             self._findings.add(Layer.FILE, "it is empty or cut off")
-        if self._bad_count:
-            pages = ", ".join(map(str, self._bad)) + (
-                ", ..." if self._bad_count > _BAD_PAGES_NAMED else ""
-            )
-            text = f"wrong checksum of {self._bad_count} page(s): {pages}"
-            if self._repairable_count:
-                text += f" ({self._repairable_count} with a single wrong bit)"
-            self._findings.add(Layer.PAGE, text)
+        if self._bad.count:
+            self._findings.add(Layer.PAGE, str(self._bad))
         return FileFacts(
             self._name,
             FileKind.DATABASE,
@@ -289,8 +288,7 @@ class PatchCheck:
                 f"its size {self._size} is no multiple of the page size {_PATCH_PAGE_SIZE}",
             )
         if self._bad:
-            more = ", ..." if len(self._bad) > _BAD_PAGES_NAMED else ""
-            places = ", ".join(map(str, self._bad[:_BAD_PAGES_NAMED])) + more
+            places = name_first(self._bad, len(self._bad))
             text = f"wrong checksum of {len(self._bad)} page(s), at byte {places}"
             self._findings.add(Layer.PAGE, text)
         return FileFacts(

@@ -42,6 +42,15 @@ class Context:
         )
 
 
+def running_instances(
+    api: BackupApi, server: str, annotation: str
+) -> tuple[InstanceBackupInfo, ...]:
+    """The storage groups that run, without keeping a context. Raises EseBackupError."""
+    context = Context.prepare(api, server, annotation)
+    api.backup_end(context.handle)
+    return context.instances
+
+
 def choose_databases(
     instance: InstanceBackupInfo, names: Sequence[str]
 ) -> tuple[DatabaseBackupInfo, ...]:
@@ -62,7 +71,7 @@ def choose_databases(
 
 
 def _find_database(instance: InstanceBackupInfo, name: str) -> DatabaseBackupInfo:
-    found = [database for database in instance.databases if _is_called(database, name)]
+    found = [d for d in instance.databases if is_called(name, d.display_name, d.guid)]
     where = f"storage group {instance.instance_name!r}"
     if not found:
         known = ", ".join(repr(database.display_name) for database in instance.databases)
@@ -75,10 +84,11 @@ def _find_database(instance: InstanceBackupInfo, name: str) -> DatabaseBackupInf
     return found[0]
 
 
-def _is_called(database: DatabaseBackupInfo, name: str) -> bool:
-    if database.display_name.casefold() == name.casefold():
+def is_called(name: str, display_name: str, guid: uuid.UUID) -> bool:
+    """Whether a user means this database by ``name``: its display name in any case, or its GUID."""
+    if display_name.casefold() == name.casefold():
         return True
     try:
-        return database.guid == uuid.UUID(name)
+        return guid == uuid.UUID(name)
     except ValueError:
         return False

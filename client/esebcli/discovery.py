@@ -5,7 +5,7 @@ from __future__ import annotations
 from eseback.api import BackupApi
 from eseback.constants import RegisterFlags
 from eseback.errors import ConnectionLost, EseBackupError
-from esebcli.context import Context
+from esebcli.context import running_instances
 from esebcli.errors import JobError, UserError
 from esebcli.nodes import computers_in
 
@@ -39,11 +39,10 @@ def find_groups(api: BackupApi, server: str, annotation: str) -> tuple[str, ...]
         EseBackupError: a call failed.
         JobError: none runs.
     """
-    context = Context.prepare(api, server, annotation)
-    api.backup_end(context.handle)
-    if not context.instances:
+    instances = running_instances(api, server, annotation)
+    if not instances:
         raise JobError(f"no storage group of {annotation} runs on {server}")
-    return tuple(instance.instance_name for instance in context.instances)
+    return tuple(instance.instance_name for instance in instances)
 
 
 def _offers(api: BackupApi, computer: str, annotation: str) -> bool:

@@ -2,8 +2,8 @@
 
 Errors of the server are :class:`eseback.errors.EseBackupError`. The types here say whose turn it
 is: a :class:`UserError` is put right on the command line (exit code 2), a :class:`SetError` is
-about a backup set on disk, a :class:`JobError` ends the backup of a storage group (both exit code
-1).
+about a backup set on disk, a :class:`RestoreRefused` about what several of them are together, a
+:class:`JobError` ends the backup or the restore of a storage group (all of these exit code 1).
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ class SetError(EsebcliError):
     """A folder holds no set that can be read: its manifest is missing, damaged or too new."""
 
 
+class RestoreRefused(EsebcliError):
+    """The sets can't be restored as asked; nothing on the server was changed."""
+
+
 class JobError(EsebcliError):
-    """The server answered, but what it delivered can't be saved as a backup."""
+    """The server answered, but not so that the backup or the restore could go on."""
 
 
 class JobCancelled(JobError):

@@ -25,7 +25,7 @@ from esebcli.errors import EsebcliError
 from esebcli.hints import explain
 from esebcli.manifest import SavedGroup, State, Truncation
 from esebcli.progress import Phase, Progress
-from esebcli.saving import GroupSaver
+from esebcli.saving import INTERRUPTED, GroupSaver
 
 EXPECTED_ERRORS: Final = (EseBackupError, EsebcliError, OSError)
 """What may go wrong without being a fault of this program."""
@@ -54,7 +54,8 @@ class GroupBackup:
         except EXPECTED_ERRORS as error:
             return self._abandon(explain(error))
         except BaseException as error:
-            self._abandon(f"the program failed: {error!r}")
+            is_bug = not isinstance(error, KeyboardInterrupt)
+            self._abandon(f"the program failed: {error!r}" if is_bug else INTERRUPTED)
             raise
         return self._truncate_and_end(context)
 
@@ -145,7 +146,7 @@ class GroupBackup:
                 self._record(group)
         except OSError as error:
             known = f"{group.error}; then " if group.error else ""
-            text = f"{known}the manifest could not be updated: {error}"
+            text = f"{known}the manifest could not be updated: {explain(error)}"
             group = evolve(group, truncation=before.truncation, error=text)
             phase = Phase.FAILED
         self.saver.group = group

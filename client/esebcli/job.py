@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from attrs import Factory, define, field, frozen
@@ -19,13 +18,12 @@ from esebcli.contents import Depth
 from esebcli.context import Context, choose_databases
 from esebcli.errors import SetError, UserError
 from esebcli.group import GroupBackup
+from esebcli.hints import explain
 from esebcli.manifest import Kind, Manifest, SavedGroup, State
+from esebcli.parallel import PARALLEL_DEFAULT, run_groups
 from esebcli.progress import OnProgress, ignore_progress
 from esebcli.saving import GroupSaver
 from esebcli.sets import SetWriter, open_set, plan_groups, refuse_unless_new, utc_now
-
-PARALLEL_DEFAULT = 4
-"""Storage groups that an Exchange 2000 or 2003 server has at most."""
 
 
 def _as_tuple(names: Iterable[str]) -> tuple[str, ...]:
@@ -132,7 +130,7 @@ class BackupJob:
             for index, group in enumerate(writer.manifest.groups)
         ]
         try:
-            groups = self._run_all(backups)
+            groups = run_groups([one.run for one in backups], request.parallel, self.cancel)
         finally:
             error = _finish(writer)
         manifest = writer.manifest
@@ -195,20 +193,6 @@ class BackupJob:
             predecessor=previous.group(group.name) if previous else None,
         )
 
-    def _run_all(self, backups: Sequence[GroupBackup]) -> list[SavedGroup]:
-        if min(self.request.parallel, len(backups)) == 1:
-            return [backup.run() for backup in backups]
-        with ThreadPoolExecutor(self.request.parallel, thread_name_prefix="group") as pool:
-            futures: list[Future[SavedGroup]] = [pool.submit(backup.run) for backup in backups]
-            try:
-                wait(futures, return_when=FIRST_EXCEPTION)
-            except BaseException:
-                # Ctrl-C reaches this thread only. Leaving the pool waits for the groups, which
-                # end their backups properly.
-                self.cancel()
-                raise
-        return [future.result() for future in futures]
-
 
 def _open_previous(request: BackupRequest) -> Manifest:
     assert request.previous is not None
@@ -233,5 +217,5 @@ def _finish(writer: SetWriter) -> str | None:
     try:
         writer.finish()
     except OSError as error:
-        return f"the manifest could not be updated: {error}"
+        return f"the manifest could not be updated: {explain(error)}"
     return None

@@ -25,6 +25,11 @@ def parse_listed_log(original: str) -> tuple[str, int] | None:
     return None if base is None or generation is None else (base[0].upper(), generation)
 
 
+def logs_are(first: int, last: int) -> str:
+    """The subject of a sentence about logs: ``logs 5 to 7 are``, ``log 5 is``."""
+    return f"logs {first} to {last} are" if last > first else f"log {first} is"
+
+
 def kind_of_listed(original: str) -> FileKind:
     """What a file is, by its name; whatever is nothing else is a database."""
     if parse_listed_log(original) is not None:
@@ -56,9 +61,8 @@ def predecessor_problem(
         )
     if logs.low > before.high + 1:
         return (
-            f"generations {before.high + 1} to {logs.low - 1} are neither in the previous set nor "
-            "on the server (another program deleted them after a backup of its own); make a full "
-            "backup"
+            f"{logs_are(before.high + 1, logs.low - 1)} neither in the previous set nor on the "
+            "server (another program backed up and truncated in between); make a full backup"
         )
     if logs.high < before.high:
         return (

@@ -28,6 +28,8 @@ _RESERVED_CHARACTERS: Final = frozenset('<>:"|?*')
 # Control characters, format characters (they can reorder what a terminal shows), lone surrogates
 # (no UTF-8 form), line and paragraph separators.
 _UNSAFE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_UNENCODABLE: Final = frozenset({"Cc", "Cs"})
+_DRIVE = re.compile(r"([A-Za-z]):[\\/]")
 _DEVICE = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3])\s*(\.|$)",
     re.IGNORECASE,
@@ -61,6 +63,33 @@ def safe_name(original: str) -> str:
 def is_safe_name(name: str) -> bool:
     """Whether ``name`` is what this module could have made: for names read back from a manifest."""
     return name == safe_name(name)
+
+
+def windows_names(path: str) -> tuple[str, ...]:
+    """The drive letter (upper case) and the names of a full Windows path.
+
+    Raises:
+        ValueError: it is relative, on a network, has ".." in it, or a name that Windows forbids.
+    """
+    drive = _DRIVE.match(path)
+    if drive is None:
+        raise ValueError(f"{path!r} is no full path below a drive, as C:\\ is one")
+    names = tuple(name for name in _SEPARATORS.split(path[drive.end() :]) if name)
+    for name in names:
+        if any(c in _RESERVED_CHARACTERS or unicodedata.category(c) in _UNENCODABLE for c in name):
+            raise ValueError(f"{path!r} has a character that is not allowed")
+        if name.endswith((".", " ")) or _DEVICE.match(name):
+            raise ValueError(f"{path!r} has a name that Windows does not allow: {name!r}")
+    return (drive[1].upper(), *names)
+
+
+def is_same_path(one: str, other: str) -> bool:
+    """Whether two Windows paths are the same, without regard to case and needless separators."""
+
+    def parts(path: str) -> list[str]:
+        return [name.casefold() for name in _SEPARATORS.split(path) if name]
+
+    return parts(one) == parts(other)
 
 
 class NameAllocator:

@@ -1,7 +1,7 @@
 """Progress of a job: what is reported, and a display of it.
 
 A job calls back with a :class:`Progress` at each step and after each buffer, from the thread of the
-group concerned. The callback should return quickly; an exception that it raises ends the backup.
+group concerned. The callback should return quickly; an exception that it raises ends the job.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 
 class Phase(Enum):
-    """Where the backup of a group is."""
+    """Where the backup or the restore of a group is."""
 
     DATABASES = "databases"
     LOGS = "logs"
     CHECKING = "checking"
     TRUNCATING = "truncating"
+    RECOVERING = "recovering"
     DONE = "done"
     FAILED = "failed"
 
@@ -39,9 +40,11 @@ class Progress:
     Attributes:
         group: name of the storage group.
         phase: what is being done.
-        file: original name of the file being copied, or None.
-        copied, size: bytes of this file copied so far, and its size as the server announced it.
-        saved: bytes of the group on disk so far, this file included.
+        file: the file being copied, by its name on the server, or None.
+        copied, size: bytes of this file copied so far, and its size: as the server announced it, in
+            a restore as the set has it.
+        saved: bytes of the group copied so far, this file included.
+        total: bytes of the group in all, 0 where that is not known before.
     """
 
     group: str
@@ -50,6 +53,7 @@ class Progress:
     copied: int = 0
     size: int = 0
     saved: int = 0
+    total: int = 0
 
 
 OnProgress = Callable[[Progress], None]
@@ -107,7 +111,7 @@ class ProgressBars:
         self._bars.update(
             task,
             completed=progress.saved,
-            # The sizes of files not opened yet are unknown, so the bar is that of what is known.
-            total=progress.saved - progress.copied + progress.size,
+            # Where the sizes of files not opened yet are unknown, the bar is that of what is known.
+            total=progress.total or progress.saved - progress.copied + progress.size,
             step=f"{progress.phase.value} {file}".rstrip(),
         )

@@ -27,13 +27,17 @@ class GroupReport:
 
 @frozen
 class SetReport:
-    """What was found in a set. ``manifest`` is None if it couldn't be read."""
+    """What was found in a set. ``manifest`` is None if it couldn't be read.
+
+    ``label`` is how the set is called beside others of the same folder name, empty for that name.
+    """
 
     folder: Path
     manifest: Manifest | None
     findings: tuple[Finding, ...] = ()
     groups: tuple[GroupReport, ...] = ()
     notes: tuple[str, ...] = ()
+    label: str = ""
 
     @property
     def ok(self) -> bool:
@@ -43,7 +47,7 @@ class SetReport:
     @property
     def where(self) -> str:
         """How the set is called in what is said about chains."""
-        return self.folder.name or str(self.folder)
+        return self.label or self.folder.name or str(self.folder)
 
 
 @frozen

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Final
 
 from attrs import Factory, define, evolve, field
 
@@ -17,6 +18,7 @@ from esebcli.consistency import check_group
 from esebcli.contents import Depth, FileFacts, check_for
 from esebcli.context import Context, choose_databases
 from esebcli.copying import FileReader, aligned_buffer
+from esebcli.durable import naming
 from esebcli.errors import JobCancelled, JobError
 from esebcli.findings import summarise
 from esebcli.loglists import deletable_problem, kind_of_listed, predecessor_problem
@@ -24,6 +26,8 @@ from esebcli.manifest import FileKind, Kind, LogRange, SavedDatabase, SavedFile,
 from esebcli.names import NameAllocator
 from esebcli.progress import OnProgress, Phase, Progress
 from esebcli.sets import SetWriter
+
+INTERRUPTED: Final = "the backup was interrupted"
 
 
 @define
@@ -132,7 +136,7 @@ class GroupSaver:
     def refuse_if_cancelled(self) -> None:
         """Raise JobCancelled if the caller asked the job to stop."""
         if self.cancelled.is_set():
-            raise JobCancelled("the backup was interrupted")
+            raise JobCancelled(INTERRUPTED)
 
     def _save_file(self, context: Context, original: str, kind: FileKind, phase: Phase) -> None:
         if any(file.original_name == original for file in self.group.files):
@@ -146,12 +150,19 @@ class GroupSaver:
             self.on_progress(Progress(self.group.name, phase, original, copied, size, saved))
 
         reader = FileReader(context.api, context.handle, self._buffer, before_read)
+        path = self.writer.group_folder(self.group) / name
         with self.writer.create_file(self.group, name) as target:
+
+            def write(data: memoryview) -> None:
+                with naming(path):
+                    target.write(data)
+
             handle, size = reader.open(original)
             check = check_for(kind, name, size, self.depth)
-            copied = reader.copy(original, handle, size, target, check)
-            target.flush()
-            os.fsync(target.fileno())
+            copied = reader.copy(original, handle, size, write, check)
+            with naming(path):
+                target.flush()
+                os.fsync(target.fileno())
         facts = check.finish()
         if facts.findings:
             raise JobError(f"what the server sent is damaged: {summarise(facts.findings)}")

@@ -10,11 +10,12 @@ is ever overwritten: a set gets a new or an empty folder, a file a new name.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -60,7 +61,7 @@ class BackupSet:
         Raises:
             OSError: it is missing, can't be read, or is no regular file (a link, say).
         """
-        return _open_regular(self.path_of(group, file))
+        return open_regular(self.path_of(group, file))
 
 
 def open_set(folder: Path) -> BackupSet:
@@ -71,7 +72,7 @@ def open_set(folder: Path) -> BackupSet:
     """
     path = folder / MANIFEST_NAME
     try:
-        with _open_regular(path) as file:
+        with open_regular(path) as file:
             data = file.read(MANIFEST_BYTES_MAX + 1)
     except FileNotFoundError as error:
         raise SetError(f"{folder} is no backup set: it has no {MANIFEST_NAME}") from error
@@ -105,6 +106,13 @@ def refuse_unless_new(folder: Path) -> None:
         raise UserError(f"{folder} can't be used: {error.strerror or error}") from error
 
 
+def refuse_twice(folders: Sequence[Path]) -> None:
+    """Refuse sets of which one is named twice. Raises UserError."""
+    # Not Path.resolve, which fails on a link that leads to itself; opening says more.
+    if len({os.path.realpath(folder) for folder in folders}) != len(folders):
+        raise UserError("a set is named twice")
+
+
 def plan_groups(names: Iterable[str]) -> tuple[SavedGroup, ...]:
     """The groups of a new set, each with a folder name of its own."""
     folders = NameAllocator(reserved=[MANIFEST_NAME])
@@ -127,19 +135,24 @@ class SetWriter:
             UserError: the folder isn't new or empty, or can't be made.
         """
         refuse_unless_new(folder)
+        made: list[Path] = []
+        new: list[Path] = []
         try:
-            parents_from = next(p for p in (folder, *folder.parents) if p.exists())
+            new = [p for p in (folder, *folder.parents) if not p.exists()]
             folder.mkdir(parents=True, exist_ok=True)
             for group in manifest.groups:
                 # Not exist_ok: who makes it first, has it. Two jobs can't share a set.
                 (folder / group.folder).mkdir()
+                made.append(folder / group.folder)
             writer = cls(folder, manifest)
             writer._write()
-            made = folder
-            while made != parents_from:
-                made = made.parent
-                sync_directory(made)
+            for path in new:
+                sync_directory(path.parent)
         except OSError as error:
+            # So that the same command can be given again when its cause is put right.
+            with contextlib.suppress(OSError):
+                for path in (*made, *new):
+                    path.rmdir()
             raise UserError(f"{folder} can't be written: {error.strerror or error}") from error
         return writer
 
@@ -186,13 +199,19 @@ class SetWriter:
         write_atomically(self.folder / MANIFEST_NAME, encode(self._manifest))
 
 
-def _open_regular(path: Path) -> io.BufferedReader:
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a file of a set for reading.
+
+    Raises:
+        OSError: it is missing, can't be read, or is no regular file (a link, say).
+    """
     # A link could lead out of the set, a FIFO would block for ever.
     descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | _BINARY)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError("not a regular file")
-        return os.fdopen(descriptor, "rb")
+        # By its path, so that the file knows its name; what is opened is what was looked at.
+        return open(path, "rb", opener=lambda _path, _flags: descriptor)
     except BaseException:
         os.close(descriptor)
         raise

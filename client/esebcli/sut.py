@@ -8,30 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from attrs import frozen
 
 from eseback.api import BackupApi
 from eseback.errors import EseBackupError
 from esebcli.errors import EsebcliError, SetError
+from esebcli.fileaccess import FileAccess
 from esebcli.hints import explain
 from esebcli.job import BackupJob, BackupRequest, JobResult
 from esebcli.manifest import Kind, State
+from esebcli.restore import RestoreJob, RestoreRequest
+from esebcli.restoredata import Outcome
 from esebcli.sets import open_set
 from esebcli.verify import verify_sets
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
 
-capabilities: Final = ("incremental", "copy", "differential", "partial")
+RESTORE: Final = "restore"
+
+capabilities: Final = (
+    "incremental",
+    "copy",
+    "differential",
+    "partial",
+    RESTORE,
+    "play_forward",
+    "redirect",
+    "parallel",
+)
 """What this client can do beyond a full backup, as the harness asks for it."""
 
 
 class Task(Protocol):
-    """One job. ``kind`` is one of the values of :class:`Kind` or an enumeration of them; the
-    ``earlier_sets`` are the chain to continue, oldest first; ``databases`` are display names of
-    some databases of the one group, empty for all."""
+    """One job. ``kind`` is one of the values of :class:`Kind`, or "restore", or an enumeration of
+    them; the ``earlier_sets`` are the chain to continue or to restore, oldest first; ``databases``
+    are display names of some databases of the one group, empty for all; ``parallel`` asks for all
+    groups at the same time."""
 
     @property
     def kind(self) -> str: ...
@@ -47,6 +62,22 @@ class Task(Protocol):
     def earlier_sets(self) -> Sequence[Path]: ...
     @property
     def databases(self) -> Sequence[str]: ...
+    @property
+    def parallel(self) -> bool: ...
+
+
+class RestoreTask(Task, Protocol):
+    """A restore. ``target`` is the group to restore into, None for the same; ``files`` writes where
+    the server leaves that to the client."""
+
+    @property
+    def files(self) -> FileAccess | None: ...
+    @property
+    def target(self) -> str | None: ...
+    @property
+    def play_forward(self) -> bool: ...
+    @property
+    def mount(self) -> bool: ...
 
 
 @frozen
@@ -65,7 +96,8 @@ class Claim:
     """What the client says it did.
 
     ``outcome`` is ``success`` or ``failure``; ``restorable_to`` is, per group, the last log
-    generation that the chain up to this set can be restored to; ``reason`` says why it failed.
+    generation that the chain up to this set can be restored to, of a restore the one that the group
+    was restored to; ``reason`` says why it failed.
     """
 
     outcome: str
@@ -75,7 +107,11 @@ class Claim:
 
 
 def client(api: BackupApi, task: Task) -> Claim:
-    """Do one job over one session, group after group, and say what it came to."""
+    """Do one job over one session, group after group unless the task wants them at the same time,
+    and say what it came to.
+    """
+    if str(task.kind) == RESTORE:
+        return _restore(api, cast("RestoreTask", task))
     try:
         kind = Kind(str(task.kind))
     except ValueError:
@@ -88,7 +124,7 @@ def client(api: BackupApi, task: Task) -> Claim:
         folder=task.set_folder,
         previous=None if kind.has_databases else _last_complete(earlier, task.groups),
         annotation=task.annotation,
-        parallel=1,
+        parallel=_groups_at_once(task),
         databases=tuple(task.databases),
     )
     try:
@@ -96,6 +132,34 @@ def client(api: BackupApi, task: Task) -> Claim:
     except (EsebcliError, EseBackupError, OSError) as error:
         return Claim(FAILURE, reason=explain(error))
     return _claim(result, () if kind.has_databases else earlier)
+
+
+def _groups_at_once(task: Task) -> int:
+    return max(1, len(task.groups)) if task.parallel else 1
+
+
+def _restore(api: BackupApi, task: RestoreTask) -> Claim:
+    request = RestoreRequest(
+        sets=tuple(task.earlier_sets),
+        groups=tuple(task.groups),
+        server=task.server,
+        databases=tuple(task.databases),
+        into=task.target,
+        play_forward=task.play_forward,
+        mount=task.mount,
+        parallel=_groups_at_once(task),
+    )
+    try:
+        result = RestoreJob(lambda: api, request, files=task.files).run()
+    except (EsebcliError, EseBackupError, OSError) as error:
+        return Claim(FAILURE, reason=explain(error))
+    recovered = [group for group in result.groups if group.outcome is Outcome.RECOVERED]
+    return Claim(
+        outcome=SUCCESS if result.ok else FAILURE,
+        # Where logs of the group itself were replayed as well, nobody has said how far.
+        restorable_to=None if task.play_forward else {g.name: g.high for g in recovered},
+        reason="; ".join(result.reasons),
+    )
 
 
 def _last_complete(sets: Sequence[Path], groups: Sequence[str]) -> Path | None:

@@ -2,93 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import io
-import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable
-from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
-from typing import Any
 
 import pytest
-from attrs import frozen
 
 import eseback
 import esebcli
-from eseback.api import BackupApi
 from eseback.errors import EseBackupError
-from esebcli import transports
 from esebcli.cli import main
-from esebcli.manifest import Kind
-from esebcli.transports import ENTRY_POINT_GROUP
+from esebcli.manifest import Kind, State
+from tests.esebcli.support_cli import FakeTransport, Run, one_line
 from tests.esebcli.support_fake import FakeServer
-from tests.esebcli.support_jobs import flip, names_in
-
-HERE = "tests.esebcli.test_cli"
-
-
-@frozen
-class Outcome:
-    """What a command did."""
-
-    code: object
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        """Standard output as JSON."""
-        return json.loads(self.out)
-
-
-Run = Callable[..., Outcome]
-_SERVER: list[FakeServer] = []
-
-
-class FakeTransport:
-    """Leads to the scripted server of the running test."""
-
-    closed = 0
-
-    def __init__(self, address: str) -> None:
-        if address == "crash":
-            raise RuntimeError("a bug")
-
-    def session(self) -> BackupApi:
-        return _SERVER[-1].api
-
-    def close(self) -> None:
-        type(self).closed += 1
-
-
-@pytest.fixture
-def run(
-    server: FakeServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Run:
-    """Run a command against the scripted server."""
-    point = EntryPoint("fake", f"{HERE}:FakeTransport", ENTRY_POINT_GROUP)
-    monkeypatch.setattr(transports, "entry_points", EntryPoints([point]).select)
-    _SERVER.append(server)
-
-    def run_command(*arguments: object) -> Outcome:
-        with pytest.raises(SystemExit) as exit_:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Outcome(exit_.value.code, captured.out, captured.err)
-
-    return run_command
+from tests.esebcli.support_jobs import flip, manifest_of, names_in
 
 
 def backup(*more: object, kind: str = "full", out: object) -> list[object]:
     return ["backup", "--server", "fake:x", "--kind", kind, "--out", out, *more]
-
-
-def one_line(outcome: Outcome) -> str:
-    """The only line of an error."""
-    assert outcome.err.startswith("esebcli: ") and outcome.err.count("\n") == 1, outcome.err
-    assert "Traceback" not in outcome.err
-    return outcome.err
 
 
 def test_backup_verify_and_show(run: Run, server: FakeServer, tmp_path: Path) -> None:
@@ -240,6 +174,34 @@ def test_control_c(run: Run, server: FakeServer, tmp_path: Path) -> None:
     outcome = run(*backup("--group", "Second", out=tmp_path / "set"))
     assert outcome.code == 1 and "interrupted" in one_line(outcome)
     assert server.methods()[-2:] == ["backup_instance_end", "backup_end"]
+    assert manifest_of(tmp_path / "set").groups[0].error == "the backup was interrupted"
+
+
+@pytest.mark.parametrize("call", ["backup_truncate_logs", "backup_instance_end"])
+def test_control_c_after_the_seal(run: Run, server: FakeServer, tmp_path: Path, call: str) -> None:
+    """Nobody may be told to throw away what is perhaps the only copy of deleted logs."""
+    server.fail(call, KeyboardInterrupt())
+    outcome = run(*backup("--group", "Second", out=tmp_path / "set"))
+    assert outcome.code == 1
+    assert "set: 'Second'; keep this set, it may hold the only copy" in one_line(outcome)
+    assert manifest_of(tmp_path / "set").state is State.COMPLETE
+    assert server.methods()[-1] == "backup_end"
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_output_that_can_not_be_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
+) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    assert run(*backup(out=tmp_path / "set")).code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", Full())
+        outcome = run("verify", tmp_path / "set", *more)
+    assert outcome.code == 1
+    assert "the output can't be written: No space left on device" in one_line(outcome)
 
 
 def test_a_bug_is_shown_and_not_called_a_user_error(run: Run, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_only_the_group_that_was_hit_fails(tmp_path: Path, fault: Fault) -> None
 
 
 def test_the_page_says_it_all() -> None:
-    page = faults_page()
+    page = faults_page().partition("## Restore")[0]
     for meaning in MEANINGS.values():
         assert meaning in page
     table = [line for line in page.splitlines() if line.startswith("| `")]

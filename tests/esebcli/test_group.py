@@ -212,7 +212,7 @@ def test_our_disk_is_full(
     )
     server.read_limit = 8192
     result = back_up(server, tmp_path / "set", groups=GROUP)
-    assert "No space left on device" in result.reasons[0]
+    assert "Second/priv2.edb: No space left on device; make room there" in result.reasons[0]
     # Our own error: the file is open on the server and is given back first.
     assert server.methods()[-3:] == ["backup_close_file", "backup_instance_end", "backup_end"]
     assert server.calls_of("backup_instance_end")[0].argument is InstanceEnd.ERROR
@@ -249,7 +249,8 @@ def test_fsync_fails_before_the_seal(
 
     server.on_call = arm
     result = back_up(server, tmp_path / "set", groups=GROUP)
-    assert "Input/output error" in result.reasons[0]
+    named = {"file": "E0100005.log: ", "folder": "", "manifest": "manifest.json: "}[which]
+    assert f"{named}Input/output error" in result.reasons[0].replace("[Errno 5] ", "")
     assert "backup_truncate_logs" not in server.methods()
     assert server.calls_of("backup_instance_end")[0].argument is InstanceEnd.ERROR
     assert manifest_of(tmp_path / "set").groups[0].state is State.INCOMPLETE

@@ -59,3 +59,12 @@ def test_heavy_modules_are_imported_late(statement: str, heavy: set[str]) -> Non
     code = f"import sys; {statement}; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not heavy & set(run.stdout.split())
+
+
+def test_a_bar_of_a_known_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restore knows before how much there is; a backup only as it goes."""
+    with ProgressBars() as bars:
+        bars(Progress("a", Phase.DATABASES, "x", 10, 20, 40, 100))
+        bars(Progress("b", Phase.DATABASES, "x", 10, 20, 40))
+        assert [task.total for task in bars._bars.tasks] == [100, 50]
+        assert [task.completed for task in bars._bars.tasks] == [40, 40]

@@ -63,6 +63,22 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
         SetWriter.create(tmp_path / "file" / "set", new_manifest())
 
 
+def test_a_disk_that_is_full_from_the_start_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When there is room again, the same command can be given again."""
+
+    def failing(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", failing)
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "a" / "b", tmp_path / "empty"):
+        with pytest.raises(UserError, match="can't be written: No space left"):
+            SetWriter.create(folder, new_manifest())
+    assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+
+
 def test_two_jobs_can_not_share_an_empty_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from attrs import evolve
 
 from eseback.constants import INFORMATION_STORE
 from eseback.errors import ConnectionLost, EseBackupError
-from esebcli.sut import client
-from eseconform.task import Claim, JobKind, Task, as_claim
-from tests.esebcli.support_fake import SERVER, FakeServer
+from esebcli.sut import capabilities, client
+from eseconform.task import Capability, Claim, JobKind, Task, as_claim
+from tests.esebcli.support_fake import SERVER, FakeServer, Store
 from tests.esebcli.support_jobs import flip, manifest_of
+from tests.esebcli.support_restore import RestoringServer
 
 
 class Probe(StrEnum):
@@ -124,3 +125,66 @@ def test_an_incremental_after_one_that_failed_continues_the_last_good_set(
     (full / "manifest.json").unlink()
     claim = run(server, task(JobKind.INCREMENTAL, tmp_path / "x", full, groups=("Second",)))
     assert claim.outcome == "success" and claim.restorable_to == {}
+
+
+# --- restores
+
+
+def restore_task(*sets: Path, groups: tuple[str, ...] = (), **more: Any) -> Task:
+    """A restore, as the harness asks for it."""
+    names = groups or ("First Storage Group", "Second")
+    unused = sets[0].parent / "unused"
+    return Task(JobKind.RESTORE, SERVER, INFORMATION_STORE, names, unused, sets, **more)
+
+
+def test_a_restore(restorer: RestoringServer, tmp_path: Path) -> None:
+    full, inc = tmp_path / "full", tmp_path / "inc"
+    run(restorer, task(JobKind.FULL, full))
+    restorer.groups[0].work(4)
+    run(restorer, task(JobKind.INCREMENTAL, inc, full))
+    claim = run(restorer, restore_task(full, inc))
+    assert (claim.outcome, claim.reason, claim.files) == ("success", "", ())
+    assert claim.restorable_to == {"First Storage Group": 11, "Second": 7}
+    assert restorer.completed[0].flags == 0 and restorer.completed[0].target is None
+    assert not (tmp_path / "unused").exists()
+    claim = run(restorer, restore_task(full, inc, mount=True, play_forward=True, parallel=True))
+    assert claim.outcome == "success" and claim.restorable_to is None
+    assert restorer.completed[2].flags == 1
+    assert {c.target for c in restorer.completed[2:]} == {"First Storage Group", "Second"}
+
+
+def test_a_restore_of_one_database_into_another_group(
+    restorer: RestoringServer, tmp_path: Path
+) -> None:
+    run(restorer, task(JobKind.FULL, tmp_path / "full"))
+    restorer.file_level = True
+    of = restore_task(
+        tmp_path / "full",
+        groups=("First Storage Group",),
+        databases=("Store pub1",),
+        target="Second",
+        files=restorer.files,
+    )
+    claim = run(restorer, of)
+    assert claim.outcome == "failure" and "and not into storage group 'Second'" in claim.reason
+    restorer.groups[1].stores = (Store("pub1", 9, folder="D:\\"),)
+    assert run(restorer, of).outcome == "success"
+    assert {"D:\\pub1.edb", "D:\\pub1.stm"} < set(restorer.disk)
+
+
+def test_restores_that_fail(restorer: RestoringServer, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    run(restorer, task(JobKind.FULL, full))
+    restorer.fail("restore_complete", EseBackupError.from_jet(-543, "restore_complete"))
+    claim = run(restorer, restore_task(full))
+    assert claim.outcome == "failure" and "First Storage Group: restore_complete" in claim.reason
+    assert claim.restorable_to == {"Second": 6}
+    flip(full / "Second" / "priv2.edb", 9000)
+    restorer.calls.clear()
+    claim = run(restorer, restore_task(full))
+    assert claim.outcome == "failure" and "can't be restored from these sets" in claim.reason
+    assert restorer.calls == []
+
+
+def test_what_it_says_it_can_do() -> None:
+    assert set(capabilities) == {capability.value for capability in Capability}

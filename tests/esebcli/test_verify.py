@@ -230,7 +230,7 @@ def test_the_manifest_hides_a_log(full: Path) -> None:
     """Without its log 5 the set is worthless, whatever hash the manifest has."""
     _change(full, lambda g: evolve(g, files=tuple(f for f in g.files if "05" not in f.name)))
     found = texts(full)
-    assert f"{FIRST}: [chain] E0000006.log: generations 5 to 5 are missing before it" in found
+    assert f"{FIRST}: [chain] E0000006.log: log 5 is missing before it" in found
 
 
 def test_the_manifest_calls_an_incremental_a_full(server: FakeServer, tmp_path: Path) -> None:
