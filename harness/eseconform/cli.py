@@ -33,7 +33,7 @@ def cli() -> None:
 @click.option(
     "--server",
     metavar="SPEC",
-    help="Judge a server instead: inproc (the simulator), or inproc:MUTANT of the zoo.",
+    help="Judge a server instead: inproc (the simulator), inproc:VERSION of it, or inproc:MUTANT.",
 )
 @click.option("--suite", default="default", show_default=True, help="Which cases to run.")
 @click.option(
@@ -85,7 +85,9 @@ def check(
         call
     of eseback.api.BackupApi) and returns a claim about it; see eseconform.task. What it can do
     beyond a full backup it declares in an attribute `capabilities`, its own or its module's:
-    incremental, copy, differential, partial. One that declares nothing is asked for incrementals.
+    incremental, copy, differential, partial, parallel, restore, play_forward, redirect. One that
+    declares nothing is asked for incrementals; of one that restores, every set that it calls good
+    is restored as well.
     """
     from eseconform.cases import catalogue
     from eseconform.dates import today

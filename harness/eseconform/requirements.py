@@ -1,9 +1,10 @@
-"""The rules a client is held to, read from ``requirements.toml``."""
+"""The rules a client is held to, read from ``requirements.toml`` (backup) and
+``requirements-restore.toml``."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
@@ -15,7 +16,11 @@ from eseback.errors import Grade
 from eseconform.errors import HarnessError, UsageError
 
 _AXES = ("protocol", "data", "teardown", "honesty")
-_PHASES = ("discovery", "prepare", "setup", "databases", "logs", "truncation", "end")
+_PHASES = (
+    *("discovery", "prepare", "setup", "databases", "logs", "truncation", "end"),
+    *("open", "files", "environment", "recovery", "close"),
+)
+RULE_FILES = ("requirements.toml", "requirements-restore.toml")
 _STRONG = (Grade.DOCUMENTED, Grade.SOURCE)
 
 
@@ -39,7 +44,7 @@ class Requirement:
         source: the place it comes from, by name.
         link: the place as a URL; empty when the rule is our own decision.
         axis: the axis on which it is judged: protocol, data, teardown or honesty.
-        phases: where in a backup it bites.
+        phases: where in a backup or restore it bites.
     """
 
     id: str
@@ -142,6 +147,11 @@ def parse_requirements(text: str) -> Catalogue:
 @cache
 def requirements() -> Catalogue:
     """The catalogue that ships with the package."""
-    return parse_requirements(
-        files("eseconform").joinpath("requirements.toml").read_text(encoding="utf-8")
-    )
+    return read_catalogue(RULE_FILES)
+
+
+def read_catalogue(names: Iterable[str]) -> Catalogue:
+    """Files of rules of this package as one catalogue, in order."""
+    here = files("eseconform")
+    parts = (parse_requirements((here / name).read_text(encoding="utf-8")) for name in names)
+    return Catalogue(MappingProxyType({key: rule for part in parts for key, rule in part.items()}))

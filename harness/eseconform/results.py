@@ -15,7 +15,7 @@ from eseconform.requirements import requirements
 from eseconform.sequence import GroupLogs, Step
 from eseconform.verdicts import Axis, AxisResult, ExitCode, Finding, Verdict, worst
 
-SCHEMA = 2
+SCHEMA = 3
 OLDEST_SCHEMA = 1
 """What came after it has a default, so that older files can still be read."""
 RESULTS_NAME = "results.json"
@@ -36,17 +36,36 @@ class RuleText:
 
 
 @frozen
+class LedgerEntry:
+    """What is restorable of a storage group after a job.
+
+    Attributes:
+        promised: the last log generation that the chain of sets up to the job holds; None when
+            the job left no set of the group.
+        restorable_to: the generation that it was found to restore to; None when it was not.
+        why: why not further, in words; empty when it is what was promised.
+        shown_by: what showed it: "replay" (the harness restored the saved bytes), "restore" (the
+            client did, as the case asked) or "own restore" (it did so after the case).
+    """
+
+    promised: int | None
+    restorable_to: int | None
+    why: str = ""
+    shown_by: str = ""
+
+
+@frozen
 class JobResult:
     """One job of a case.
 
     Attributes:
-        kind: full or incremental.
+        kind: full, copy, incremental, differential or restore.
         groups: storage groups that were asked for.
         outcome: what the client claimed, or None when it crashed.
         reason: its reason, or how it crashed.
         trace: its stack when it crashed.
-        files: number of files it claims.
-        bytes: sum of their sizes.
+        files: number of files it claims; of a restore, that it announced.
+        bytes: sum of their sizes; of a restore, what it wrote.
         calls: number of calls in the transcript.
         restorable_to: generation by group that the chain up to this job was found to restore to.
         restored: by group, what was restored and compared, in words.
@@ -55,6 +74,8 @@ class JobResult:
         transcript: file name of the transcript, relative to the results.
         steps: the calls in short, for the drawn sequence.
         logs: what became of the closed logs, by group.
+        ledger: what is restorable afterwards, by group.
+        origin: for a restore: the sets that it started from, in words.
     """
 
     kind: str
@@ -72,6 +93,8 @@ class JobResult:
     transcript: str | None = None
     steps: tuple[Step, ...] = ()
     logs: dict[str, GroupLogs] = field(factory=dict)
+    ledger: dict[str, LedgerEntry] = field(factory=dict)
+    origin: str = ""
 
 
 @frozen

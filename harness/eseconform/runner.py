@@ -5,35 +5,42 @@ from __future__ import annotations
 import shutil
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 from attrs import define, evolve, field, frozen
 
-from eseback.constants import INFORMATION_STORE
-from eseconform.cases import Case, CaseCatalogue, Expectation, FaultSpec, JobSpec, topology_of
-from eseconform.cases.model import names_error
+from eseconform.cases import Case, CaseCatalogue, Expectation, JobSpec, topology_of
+from eseconform.cases.model import OF_SAVED, names_error
 from eseconform.errors import HarnessError
 from eseconform.events import EventStream
-from eseconform.incidents import Incidents
 from eseconform.judge.chains import JobRecord
-from eseconform.judge.data import DataResult, GroupFacts, judge_data
+from eseconform.judge.data import DataResult, GroupFacts, GroupTruth, judge_data
 from eseconform.judge.honesty import judge_honesty, judge_probe
-from eseconform.judge.protocol import Conversation, follow, judge_protocol
-from eseconform.judge.teardown import judge_teardown
+from eseconform.judge.protocol import Conversation, follow, judge_protocol, order_of
+from eseconform.judge.restoreledger import FileWrite
+from eseconform.judge.teardown import Leftovers, judge_teardown
+from eseconform.ledgers import OWN, REPLAY, ledger_of, origin_of, promises
+from eseconform.mishaps import Mishaps
 from eseconform.requirements import requirements
-from eseconform.results import CaseResult, FaultResult, JobResult
-from eseconform.sequence import Drawing, draw
+from eseconform.restorejob import Expected, Start, chains_to_restore
+from eseconform.restorestage import RecordedFiles, bare
+from eseconform.results import CaseResult, JobResult, LedgerEntry
+from eseconform.sequence import answers
 from eseconform.stage import Connection, Stage
 from eseconform.sut import JobAnswer, Sut, run_job
-from eseconform.task import Capability, JobKind, Task
+from eseconform.task import Capability, JobKind, SavedFile, Task
+from eseconform.tasks import task_of
 from eseconform.undisturbed import last_match
 from eseconform.verdicts import Axis, AxisResult, Finding, Verdict, sum_up, worst
-from esesim.faults import FaultPlan, FaultRule
 from esesim.transcript import CallRecord
 
-REFERENCE_ANNOTATION = INFORMATION_STORE
 _TRACE_LINES = 25
+SANITY = "sanity"
+"""Family of the cases that tell whether a client is alive."""
+NEW_SERVER = 1000
+"""What a server that was installed anew adds to the seed: its stores get other GUIDs."""
 
 
 @frozen
@@ -71,6 +78,8 @@ def run_case(case: Case, settings: Settings) -> CaseResult:
         run.profile = topology.server.profile
         with Stage(topology, settings.seed) as stage:
             run.jobs_on(stage)
+        if all(job.outcome is not None for job in run.jobs):
+            run.own_restores()
     except HarnessError as error:
         run.error = f"the harness or the simulator is at fault: {error}"
     except Exception as error:
@@ -106,21 +115,52 @@ def _not_applicable(case: Case, settings: Settings, missing: list[Capability]) -
     )
 
 
+@frozen
+class _Ran:
+    """One job as it went.
+
+    Attributes:
+        answer: how the client ended.
+        records: its calls.
+        writes: what it wrote with file I/O.
+        left: what it left on the server.
+        before, after: closed logs on the server, by group.
+    """
+
+    answer: JobAnswer
+    records: list[CallRecord]
+    writes: Sequence[FileWrite]
+    left: Leftovers
+    before: dict[str, frozenset[int]]
+    after: dict[str, frozenset[int]]
+
+
 @define
 class _CaseRun:
     case: Case
     settings: Settings
     jobs: list[JobResult] = field(factory=list)
     findings: list[Finding] = field(factory=list)
-    plans: dict[int, FaultPlan] = field(factory=dict)
-    incidents: dict[int, Incidents] = field(factory=dict)
+    mishaps: Mishaps = field(init=False)
     chain: list[JobRecord] = field(factory=list)
     older: list[JobRecord] = field(factory=list)
     sets: list[Path] = field(factory=list)
+    records: dict[int, JobRecord] = field(factory=dict)
+    chains: dict[int, tuple[int, ...]] = field(factory=dict)
+    restored: set[tuple[int, ...]] = field(factory=set)
+    restorable: dict[int, dict[str, GroupTruth]] = field(factory=dict)
+    used_folders: frozenset[str] = frozenset()
     error: str = ""
     left_out: str = ""
     unseen: list[str] = field(factory=list)
     profile: str = ""
+
+    @mishaps.default
+    def _mishaps_of_case(self) -> Mishaps:
+        case, settings = self.case, self.settings
+        return Mishaps(
+            case, lambda f: last_match(f, case, settings.cases, settings.sut, settings.seed)
+        )
 
     @property
     def folder(self) -> Path:
@@ -132,18 +172,20 @@ class _CaseRun:
     def jobs_on(self, stage: Stage) -> None:
         """Run the jobs; a crash of the client ends the case."""
         for index, spec in enumerate(self.case.jobs):
-            if spec.kind.starts_chain:
+            if not spec.kind.is_backup:
+                if not self._can_restore(index, spec):
+                    self.left_out = f"job {index + 1} was left out: there is no complete chain"
+                    continue
+            elif spec.kind.starts_chain:
                 self.older += self.chain
                 self.chain, self.sets = [], []
             elif not (spec.kind.has_databases or self._chain_holds()):
                 self.left_out = f"job {index + 1} was left out: its chain has no complete set"
                 continue
             stage.work(spec.steps_before)
-            self.incidents[index] = Incidents(
-                stage, [event for event in self.case.events if event.job == index]
-            )
-            self.incidents[index].before_job()
-            if self._job(stage, index, spec):
+            self.mishaps.before_job(stage, index, self._saved)
+            job = self._job if spec.kind.is_backup else self._restore
+            if job(stage, index, spec):
                 break
 
     def clean_up(self) -> None:
@@ -155,13 +197,19 @@ class _CaseRun:
     def _chain_holds(self) -> bool:
         return all(record.talk.claims_success for record in self.chain)
 
-    def _job(self, stage: Stage, index: int, spec: JobSpec) -> bool:
-        """One job; returns whether the client crashed."""
-        task = self._task(stage, index, spec)
-        facts = stage.facts()
-        connection = Connection.open(
-            stage, self._plan_of(index), self._transcript(index), self.incidents[index]
-        )
+    def _saved(self, job: int) -> Sequence[SavedFile]:
+        """The files of a job's set, as its client claims them."""
+        record = self.records.get(job)
+        claim = record.talk.claim if record is not None else None
+        return () if claim is None else claim.files
+
+    def _ran(self, stage: Stage, index: int, spec: JobSpec, task: Task) -> _Ran:
+        """Have the client do a job."""
+        plan, incidents = self.mishaps.plan_of(index), self.mishaps.incidents_of(index)
+        connection = Connection.open(stage, plan, self._transcript(index), incidents)
+        files = RecordedFiles(stage, connection.gate)
+        if not task.kind.is_backup:
+            task = evolve(task, files=files)
         before = stage.closed_logs()
         try:
             asked = evolve(task, kind=cast("JobKind", spec.asked)) if spec.asked else task
@@ -172,13 +220,26 @@ class _CaseRun:
             connection.close()
         if answer.broken is not None:
             raise HarnessError(f"a call raised {answer.broken!r}") from answer.broken
-        talk = Conversation(task, answer.claim, follow(records, spec.databases), index)
-        after = stage.closed_logs()
+        return _Ran(answer, records, files.writes, left, before, stage.closed_logs())
+
+    def _job(self, stage: Stage, index: int, spec: JobSpec) -> bool:
+        """One backup; returns whether the client crashed."""
+        task = self._task(stage, index, spec)
+        facts = stage.facts()
+        ran = self._ran(stage, index, spec, task)
+        answer, left = ran.answer, ran.left
+        follower = follow(ran.records, spec.databases, order_of(self.profile))
+        talk = Conversation(task, answer.claim, follower, index)
         deleted = {
-            group: before[group] - logs - stage.removed.get(group, set())
-            for group, logs in after.items()
+            group: ran.before[group] - logs - stage.removed.get(group, set())
+            for group, logs in ran.after.items()
         }
-        record = JobRecord(talk, deleted, must_succeed=spec.expect is Expectation.SUCCESS)
+        record = JobRecord(
+            talk,
+            deleted,
+            must_succeed=spec.expect is Expectation.SUCCESS,
+            committed=stage.server.journal.copy().rows,
+        )
         error = next((b.error for b in talk.follower.backups if b.error is not None), None)
         note = f"after {error[1].name} at call {error[0]}" if error else ""
         self.findings += judge_protocol(talk)
@@ -192,25 +253,13 @@ class _CaseRun:
             self.findings += judge_probe(talk, spec.asked)
         else:
             data = self._judge_set(record, facts)
-        self._note_answer(spec, records, index)
-        drawing = draw(
-            records,
-            before,
-            after,
-            faults=[
-                (count.rule, fault.text)
-                for count, fault in zip(
-                    self.plans[index].counts, self._faults_of(index), strict=True
-                )
-            ],
-            incidents=[
-                (count.event.call, count.event.nth, count.event.text)
-                for count in self.incidents[index].counts
-                if count.fired
-            ],
-            remarkable={f.call for f in self.findings if f.job == index and f.call is not None},
-        )
-        self._note_job(talk, answer, len(records), data, drawing)
+            self.restorable[index] = data.truth
+        self._note_answer(spec, ran.records, index)
+        chain = [self.records[job] for job in self.chains.get(index, ())]
+        bases = {group.name: group.spec.base for group in stage.server.groups}
+        promised = promises(chain, {group: bases.get(group, "") for group in task.groups})
+        ledger = ledger_of(task.groups, promised, data.truth, REPLAY, answer.claim)
+        self._note_job(task, ran, data, index, ledger)
         return answer.claim is None
 
     def _judge_set(self, record: JobRecord, facts: dict[str, GroupFacts]) -> DataResult:
@@ -221,6 +270,8 @@ class _CaseRun:
         data = judge_data(chain, facts, older)
         self.findings += data.findings
         self.findings += judge_honesty(record.talk, data.truth)
+        self.records[record.talk.job] = record
+        self.chains[record.talk.job] = tuple(link.talk.job for link in chain)
         if self._joins(record):
             self.chain.append(record)
             self.sets.append(record.talk.task.set_folder)
@@ -240,70 +291,123 @@ class _CaseRun:
         """A job that the server should have refused, and did not, has shown nothing."""
         if spec.answer is None:
             return
-        errors = [record.error for record in records if record.error is not None]
-        if not any(names_error(spec.answer, error.name, error.jet) for error in errors):
+        if not any(names_error(spec.answer, *answer) for answer in answers(records)):
             self.unseen.append(f"job {index + 1}: the server never answered {spec.answer}")
 
     def _task(self, stage: Stage, index: int, spec: JobSpec) -> Task:
-        folder = self.folder / f"set-{index + 1}-{spec.kind.value}"
+        earlier = () if spec.kind.has_databases else tuple(self.sets)
+        return task_of(stage, spec, self._new_folder(index, spec.kind.value), earlier)
+
+    def _new_folder(self, index: int, name: str) -> Path:
+        folder = self.folder / f"set-{index + 1}-{name}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        return Task(
-            kind=spec.kind,
-            server=stage.name,
-            annotation=REFERENCE_ANNOTATION,
-            groups=spec.groups or stage.groups,
-            set_folder=folder,
-            earlier_sets=() if spec.kind.has_databases else tuple(self.sets),
-            databases=spec.databases,
+        return folder
+
+    # --- restores --------------------------------------------------------------------------------
+
+    def _chain_for(self, index: int, spec: JobSpec) -> tuple[int, ...]:
+        """The jobs whose sets a restore starts from."""
+        if spec.sets:
+            return spec.sets
+        before = [job for job in self.chains if job < index]
+        return self.chains[max(before)] if before else ()
+
+    def _can_restore(self, index: int, spec: JobSpec) -> bool:
+        chain = self._chain_for(index, spec)
+        known = [self.records[job] for job in chain if job in self.records]
+        return bool(chain) and len(known) == len(chain) and all(_is_good(r) for r in known)
+
+    def _restore(self, stage: Stage, index: int, spec: JobSpec) -> bool:
+        """One restore; returns whether the client crashed."""
+        chain = self._chain_for(index, spec)
+        must = spec.expect is Expectation.SUCCESS and self._is_restorable(chain, spec, stage)
+        expected = Expected(must, hopeless=spec.expect is Expectation.HOPELESS)
+        if spec.target is None and not (spec.databases or spec.new_server):
+            self.restored.add(chain)
+        if spec.new_server:
+            topology = bare(topology_of(self.case, self.settings.cases))
+            with Stage(topology, self.settings.seed + NEW_SERVER) as other:
+                ran = self._restored_chain(other, index, spec, chain, expected)
+        else:
+            ran = self._restored_chain(stage, index, spec, chain, expected)
+        return ran.answer.claim is None
+
+    def _is_restorable(self, chain: Sequence[int], spec: JobSpec, stage: Stage) -> bool:
+        """Whether the harness itself found that the chain restores."""
+        found = self.restorable.get(chain[-1], {})
+        groups = spec.groups or tuple(found)
+        return all(g in found and found[g].restorable_to is not None for g in groups)
+
+    def own_restores(self) -> None:
+        """Every chain that the client called good is restored once more, to empty disks."""
+        # The sanity case asks whether the client can back up at all, and nothing else.
+        if Capability.RESTORE not in self.settings.sut.capabilities or self.case.family == SANITY:
+            return
+        spoilt = {event.set for event in self.case.events if event.do in OF_SAVED}
+        good = {job: _is_good(r) and job not in spoilt for job, r in self.records.items()}
+        chains = chains_to_restore(self.chains, good, self.restored)
+        topology = bare(topology_of(self.case, self.settings.cases)) if chains else None
+        for index, chain in enumerate(chains, len(self.case.jobs)):
+            assert topology is not None, "there are chains"
+            last = self.records[chain[-1]].talk.task
+            spec = JobSpec(JobKind.RESTORE, groups=last.groups, databases=last.databases)
+            found = self.restorable[chain[-1]]
+            possible = all(truth.restorable_to is not None for truth in found.values())
+            with Stage(topology, self.settings.seed) as stage:
+                expected = Expected(must_succeed=possible, own=True)
+                ran = self._restored_chain(stage, index, spec, chain, expected)
+            if ran.answer.claim is None:
+                break
+
+    def _restored_chain(
+        self,
+        stage: Stage,
+        index: int,
+        spec: JobSpec,
+        chain: Sequence[int],
+        expected: Expected,
+    ) -> _Ran:
+        """Have the client restore a chain, and judge it."""
+        records = [self.records[job] for job in chain]
+        sets = [record.talk.task.set_folder for record in records]
+        groups = records[-1].talk.task.groups
+        task = task_of(stage, spec, self._new_folder(index, spec.kind.value), sets, groups)
+        folders = frozenset() if expected.own else self.used_folders
+        start = Start.of(stage, task, records, index, folders)
+        ran = self._ran(stage, index, spec, task)
+        end = start.end(ran.answer.claim, ran.records, ran.writes, ran.left, expected)
+        self.findings += [*end.findings, *_crash(ran.answer, index)]
+        self._note_answer(spec, ran.records, index)
+        promised = {group: wanted.gen_high for group, wanted in start.wanted.items()}
+        shown = OWN if expected.own else spec.kind.value
+        ledger = ledger_of(task.groups, promised, end.data.truth, shown, ran.answer.claim)
+        self._note_job(task, ran, end.data, index, ledger)
+        self.jobs[-1] = evolve(
+            self.jobs[-1],
+            files=end.files,
+            bytes=end.bytes,
+            origin=origin_of(chain, own=expected.own),
         )
+        self.used_folders |= end.folders
+        return ran
 
-    def _faults_of(self, job: int) -> list[FaultSpec]:
-        return [fault for fault in self.case.faults if fault.job == job]
-
-    def _plan_of(self, job: int) -> FaultPlan:
-        """The faults of one job; the plan keeps the counts."""
-        self.plans[job] = FaultPlan(self._rule(fault) for fault in self._faults_of(job))
-        return self.plans[job]
-
-    def _rule(self, fault: FaultSpec) -> FaultRule:
-        if fault.nth:
-            return fault.rule()
-        settings = self.settings
-        last = last_match(fault, self.case, settings.cases, settings.sut, settings.seed)
-        return fault.rule(last)
-
-    def _fault_results(self) -> list[FaultResult]:
-        results = []
-        for job in range(len(self.case.jobs)):
-            faults = self._faults_of(job)
-            plan = self.plans.get(job)
-            counts = [(c.matched, c.fired) for c in plan.counts] if plan else [(0, 0)] * len(faults)
-            for fault, (matched, fired) in zip(faults, counts, strict=True):
-                results.append(FaultResult(fault.text, matched, fired))
-        for index in range(len(self.case.jobs)):
-            known = self.incidents.get(index)
-            for event in (event for event in self.case.events if event.job == index):
-                count = next((c for c in known.counts if c.event is event), None) if known else None
-                results.append(
-                    FaultResult(event.text, count.matched, count.fired)
-                    if count is not None
-                    else FaultResult(event.text, 0, 0)
-                )
-        return results
+    # --- the result of a job ---------------------------------------------------------------------
 
     def _transcript(self, index: int) -> Path:
         return self.folder / f"transcript-{index + 1}.jsonl"
 
     def _note_job(
         self,
-        talk: Conversation,
-        answer: JobAnswer,
-        calls: int,
+        task: Task,
+        ran: _Ran,
         data: DataResult,
-        drawing: Drawing,
+        index: int,
+        ledger: dict[str, LedgerEntry],
     ) -> None:
-        task, claim = talk.task, talk.claim
+        claim, answer = ran.answer.claim, ran.answer
+        remarkable = {f.call for f in self.findings if f.job == index and f.call is not None}
+        drawing = self.mishaps.drawing(index, ran.records, ran.before, ran.after, remarkable)
         job = JobResult(
             kind=task.kind.value,
             groups=task.groups,
@@ -311,15 +415,16 @@ class _CaseRun:
             reason=claim.reason if claim else answer.crash,
             files=len(claim.files) if claim else 0,
             bytes=sum(file.size for file in claim.files) if claim else 0,
-            calls=calls,
+            calls=len(ran.records),
             restorable_to={group: truth.restorable_to for group, truth in data.truth.items()},
             seconds=round(answer.seconds, 3),
             restored={group: t.summary for group, t in data.truth.items() if t.summary},
             output=answer.output,
             trace=answer.trace,
-            transcript=self._transcript(talk.job).relative_to(self.settings.folder).as_posix(),
+            transcript=self._transcript(index).relative_to(self.settings.folder).as_posix(),
             steps=drawing.steps,
             logs=drawing.logs,
+            ledger=ledger,
         )
         self.jobs.append(job)
         self.settings.events.emit(
@@ -331,7 +436,7 @@ class _CaseRun:
     def result(self, seconds: float) -> CaseResult:
         """What the case came to."""
         axes = sum_up(self.findings)
-        faults = tuple(self._fault_results())
+        faults = tuple(self.mishaps.results())
         verdicts = [axis.verdict for axis in axes]
         notes = [self.left_out] if self.left_out else []
         unfired = [fault.text for fault in faults if not fault.fired]
@@ -360,6 +465,11 @@ class _CaseRun:
     def _reproduce(self) -> str:
         sut = self.settings.sut.spec
         return f"eseconform check --sut {sut} --case {self.case.id} --seed {self.settings.seed}"
+
+
+def _is_good(record: JobRecord) -> bool:
+    """Whether the client called the set good."""
+    return record.talk.claims_success
 
 
 def _crash(answer: JobAnswer, job: int) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""``eseconform selftest``: the zoo against the cases."""
+"""``eseconform selftest``: the zoo against the cases, broken servers against the checks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from eseconform.cases import Case, catalogue
-from eseconform.report.killmatrix import kill_table, write_kill_matrix
-from eseconform.report.serverkills import server_kill_table, write_server_kill_matrix
+from eseconform.report.killmatrix import client_page
+from eseconform.report.killpage import KillPage, kill_table, write_kill_page
+from eseconform.report.serverkills import server_page
 from eseconform.verdicts import ExitCode
-from eseconform.zoo.matrix import Matrix, run_matrix
+from eseconform.zoo.matrix import run_matrix
 from eseconform.zoo.servermatrix import run_server_matrix
 from eseconform.zoo.specimens import SPECIMENS, Specimen
 
@@ -22,8 +23,8 @@ DEMO_MUTANTS = ("skips_streaming_file", "drops_log", "claims_success_after_lost_
 
 
 def matrix_cases() -> list[Case]:
-    """The cases of the kill matrix: the default suite."""
-    return [case for case in catalogue().cases.values() if "default" in case.suites]
+    """The cases of the kill matrix: all that there are."""
+    return list(catalogue().cases.values())
 
 
 def demo_cases() -> list[Case]:
@@ -43,47 +44,32 @@ def run_selftest(
     cases = demo_cases() if demo else matrix_cases()
     specimens: Sequence[Specimen] = demo_specimens() if demo else SPECIMENS
     matrix = run_matrix(
-        cases, seed=seed, specimens=specimens, processes=processes or processors(len(specimens))
+        cases,
+        seed=seed,
+        specimens=specimens,
+        processes=processes or processors(len(specimens)),
+        whole=not demo,
     )
-    console.print(kill_table(matrix))
-    problems = matrix.problems(every_case_must_catch=not demo)
-    for problem in problems:
+    return _show(client_page(matrix), console, out)
+
+
+def run_server_selftest(console: Console, *, seed: int, jobs: int, out: Path | None) -> ExitCode:
+    """The same for the checks of servers: the plain simulator and the broken ones."""
+    return _show(server_page(run_server_matrix(seed=seed, jobs=jobs)), console, out)
+
+
+def _show(page: KillPage, console: Console, out: Path | None) -> ExitCode:
+    """Print a matrix, write its page if it is wanted, and say whether it is right."""
+    console.print(kill_table(page))
+    for problem in page.problems:
         console.print(Text(f"PROBLEM  {problem}", style="bold red"))
-    console.print(Text(_summary(matrix, problems), style="bold"))
+    console.print(Text(page.summary, style="bold"))
     if out is not None:
-        console.print(f"kill matrix: {write_kill_matrix(matrix, out)}", soft_wrap=True)
-    return ExitCode.OUR_ERROR if problems else ExitCode.OK
+        console.print(f"kill matrix: {write_kill_page(page, out)}", soft_wrap=True)
+    return ExitCode.OUR_ERROR if page.problems else ExitCode.OK
 
 
 def processors(most: int) -> int:
     """How many processes to use for so many things to do."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(available or 1, most))
-
-
-def _summary(matrix: Matrix, problems: Sequence[str]) -> str:
-    mutants = [row for row in matrix.rows if row.specimen.axis is not None]
-    correct = [row for row in matrix.rows if row.specimen.axis is None]
-    caught = sum(not row.problem for row in mutants)
-    passed = sum(not row.problem for row in correct)
-    text = f"{caught} of {len(mutants)} broken clients caught on the right axis"
-    if correct:
-        text += f", {passed} of {len(correct)} correct ones passed"
-    return f"{text}, {len(matrix.cases)} cases" + (
-        f"; {len(problems)} problems" if problems else ""
-    )
-
-
-def run_server_selftest(console: Console, *, seed: int, jobs: int, out: Path | None) -> ExitCode:
-    """The same for the checks of servers: the plain simulator and the broken ones."""
-    matrix = run_server_matrix(seed=seed, jobs=jobs)
-    console.print(server_kill_table(matrix))
-    for problem in matrix.problems:
-        console.print(Text(f"PROBLEM  {problem}", style="bold red"))
-    mutants = [row for row in matrix.rows if row.mutant is not None]
-    found = sum(not row.problem for row in mutants)
-    text = f"{found} of {len(mutants)} broken servers found by the right rule"
-    console.print(Text(f"{text}, {len(matrix.checks)} checks", style="bold"))
-    if out is not None:
-        console.print(f"kill matrix: {write_server_kill_matrix(matrix, out)}", soft_wrap=True)
-    return ExitCode.OUR_ERROR if matrix.problems else ExitCode.OK

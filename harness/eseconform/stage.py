@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self, TypeVar, cast
@@ -18,6 +18,7 @@ from attrs import frozen
 from eseback.api import BackupApi
 from eseback.structures import InstanceBackupInfo
 from eseconform.errors import HarnessError
+from eseconform.explore.snapshot import Snapshot
 from eseconform.incidents import IncidentLayer, Incidents, Rival
 from eseconform.judge.data import GroupFacts
 from eseconform.judge.teardown import GroupState, Leftovers
@@ -29,8 +30,10 @@ from esesim.server import SimulatedServer
 from esesim.session import Session
 from esesim.topology import Topology
 from esesim.transcript import CallRecord, Recorder, read_transcript
+from esesim.windows_path import to_volume_path
 
 R = TypeVar("R")
+SERVERS_KEPT: Final = 32
 BYTES_PER_CALL: Final = 64 * 1024
 """Bytes of a read that give users as much time as any other call."""
 
@@ -39,7 +42,7 @@ class Stage:
     """A server for one case. Use as a context manager."""
 
     def __init__(self, topology: Topology, seed: int) -> None:
-        self.server = SimulatedServer(topology, seed=seed)
+        self.server = _fresh(topology, seed).restore()
         self.name = topology.server.name
         self.pace = {group.name: group.steps_per_call for group in self.server.groups}
         self.removed: dict[str, set[int]] = {}
@@ -62,6 +65,11 @@ class Stage:
         """Names of all storage groups."""
         return tuple(group.name for group in self.server.groups)
 
+    @property
+    def backed_up(self) -> tuple[str, ...]:
+        """Names of the storage groups that are backed up: all but the recovery storage group."""
+        return tuple(group.name for group in self.server.groups if not group.spec.recovery)
+
     def work(self, steps: int) -> None:
         """Let the users of every group do something."""
         for group in self.groups:
@@ -71,6 +79,11 @@ class Stage:
     def rival(self) -> Rival:
         """A second client."""
         return Rival(self)
+
+    def backs_up(self, group: str) -> bool:
+        """Whether a backup of the group is under way."""
+        instance = self.server.group(group).instance
+        return instance is not None and instance.backup.state.running
 
     def closed_logs(self) -> dict[str, frozenset[int]]:
         """Closed log generations on the server's disks, by group; none of a group at rest."""
@@ -95,6 +108,14 @@ class Stage:
         self.server.volume.delete(instance.files.closed(middle))
         self.removed.setdefault(group, set()).add(middle)
 
+    def clear_logs(self, group: str) -> None:
+        """Delete logs and checkpoint of a group of which no store is mounted."""
+        spec, volume = self.server.group(group).spec, self.server.volume
+        for folder in {to_volume_path(spec.log_path), to_volume_path(spec.system_path)}:
+            for name in volume.list(folder):
+                if name.upper().startswith(spec.base) and name.lower().endswith((".log", ".chk")):
+                    volume.delete(f"{folder}/{name}")
+
     def facts(self) -> dict[str, GroupFacts]:
         """What the data judge needs to know of each running group."""
         journal = self.server.journal
@@ -103,6 +124,12 @@ class Stage:
             for group in self.server.groups
             if group.instance is not None
         }
+
+
+@lru_cache(maxsize=SERVERS_KEPT)
+def _fresh(topology: Topology, seed: int) -> Snapshot[SimulatedServer]:
+    """A server that has just started. Most cases begin with one of a few topologies."""
+    return Snapshot(SimulatedServer(topology, seed=seed))
 
 
 class Pacer(ApiLayer):
@@ -173,7 +200,7 @@ class Connection:
     ) -> Connection:
         """Connect a client whose calls are recorded, and disturbed by a plan and by others."""
         file = transcript.open("w", encoding="utf-8")
-        session = stage.server.session()
+        session = stage.server.session(remote=True)  # a backup server is another computer
         api: BackupApi = Pacer(session, stage)
         if incidents is not None and incidents.counts:
             api = IncidentLayer(api, incidents)
@@ -190,6 +217,8 @@ class Connection:
         """What the client has not given back."""
         return Leftovers(
             contexts=sum(self.session.holds(context) for context in self.gate.contexts),
+            restores=sum(self.session.holds(context) for context in self.gate.restores),
+            instances=len(stage.server.restores) - stage.rival.restores,
             groups=tuple(
                 GroupState(
                     group.name,

@@ -15,6 +15,7 @@ from eseconform.errors import UsageError
 from eseconform.processes import results_of_processes
 from eseconform.results import CaseResult, RunResult, rule_texts
 from eseconform.runner import Settings, run_case
+from eseconform.task import Capability, JobKind
 from eseconform.verdicts import ExitCode, exit_code
 
 SANITY = "sanity"
@@ -123,6 +124,9 @@ class _Run:
     def _report_unused(self) -> None:
         """A capability that is declared and that no case asked for has been shown by nobody."""
         asked = {need for case in self.plan.cases for need in case.needs}
+        # What a case saves is restored, too, where the client can.
+        done = {job.kind for case in self.results for job in case.jobs}
+        asked |= {Capability.RESTORE} if JobKind.RESTORE.value in done else set()
         unused = sorted((self.settings.sut.declared or frozenset()) - asked)
         if unused and self.judged:
             self.note = f"declared by the client, but exercised by no case: {', '.join(unused)}"

@@ -23,6 +23,7 @@ from attrs import field, frozen
 
 from eseback.api import BackupApi
 from eseback.errors import ConnectionLost, EseBackupError
+from eseback.restoreorder import RESTORE_STARTS
 from eseconform.errors import SutUnusable, UsageError
 from eseconform.task import UNDECLARED, Capability, Claim, ClaimError, Task, as_claim
 from esesim.layer import ApiLayer
@@ -149,11 +150,17 @@ class Gate(ApiLayer):
         self._shut = False
         self.broken: BaseException | None = None
         self.contexts: list[int] = []
+        self.restores: list[int] = []
         self.calls = 0
 
     def shut(self) -> None:
         """Refuse every further call."""
         self._shut = True
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether the job was given up."""
+        return self._shut
 
     def around(self, method: str, function: Callable[..., R], arguments: Mapping[str, Any]) -> R:
         """Pass the call on, unless the gate is shut."""
@@ -170,6 +177,8 @@ class Gate(ApiLayer):
             raise
         if method == "backup_prepare":
             self.contexts.append(cast("tuple[int, object]", result)[0])
+        elif method in RESTORE_STARTS:
+            self.restores.append(cast("int", result))
         return result
 
 

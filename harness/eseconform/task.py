@@ -10,20 +10,22 @@ in words what is missing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
-from typing import cast
+from typing import Any, Protocol, cast
 
 from attrs import frozen
 
 
 class JobKind(StrEnum):
-    """Kinds of backup a task can ask for; the values are what the client sees in ``task.kind``."""
+    """Kinds of job a task can ask for; the values are what the client sees in ``task.kind``."""
 
     FULL = "full"
     COPY = "copy"
     INCREMENTAL = "incremental"
     DIFFERENTIAL = "differential"
+    RESTORE = "restore"
 
     @property
     def has_databases(self) -> bool:
@@ -34,6 +36,11 @@ class JobKind(StrEnum):
     def truncates(self) -> bool:
         """True when the logs that the set makes unnecessary are to be deleted on the server."""
         return self in (JobKind.FULL, JobKind.INCREMENTAL)
+
+    @property
+    def is_backup(self) -> bool:
+        """True when the job makes a set."""
+        return self is not JobKind.RESTORE
 
     @property
     def starts_chain(self) -> bool:
@@ -56,6 +63,14 @@ class Capability(StrEnum):
     DIFFERENTIAL = "differential"
     PARTIAL = "partial"
     """Some databases of a storage group: ``task.databases``."""
+    RESTORE = "restore"
+    """Restore what it saved: a chain of sets, to its end."""
+    PLAY_FORWARD = "play_forward"
+    """Restore, and replay the logs that are still on the server: ``task.play_forward``."""
+    REDIRECT = "redirect"
+    """Restore into another storage group, or the recovery storage group: ``task.target``."""
+    PARALLEL = "parallel"
+    """Work on several storage groups at the same time: ``task.parallel``."""
 
 
 UNDECLARED = frozenset({Capability.INCREMENTAL})
@@ -73,20 +88,44 @@ class Outcome(StrEnum):
     FAILURE = "failure"
 
 
+class Sink(Protocol):
+    """A file that is written from front to back."""
+
+    def write(self, data: Any, /) -> object:
+        """Append all of the bytes."""
+
+
+class FileAccess(Protocol):
+    """The server's disks as a client sees them that restores at file level."""
+
+    def create(self, windows_path: str) -> AbstractContextManager[Sink]:
+        """A new file to write, or an existing one emptied; it is complete when it is left.
+
+        Raises:
+            OSError: the server's system refuses it, for instance because the file is in use.
+        """
+
+
 @frozen
 class Task:
-    """One backup job.
+    """One job.
 
     Attributes:
         kind: what to save; ``full`` and ``incremental`` include truncation of the logs, ``copy``
-            and ``differential`` must not truncate.
-        server: computer name for ``backup_prepare``.
-        annotation: service annotation for ``backup_prepare``.
-        groups: instance names (storage groups) to save; all of them, entirely.
+            and ``differential`` must not truncate; ``restore`` brings sets back.
+        server: computer name for ``backup_prepare`` and ``restore_open``.
+        annotation: service annotation for these.
+        groups: instance names (storage groups) to save, all of them, entirely; or to restore, by
+            the name that they had when they were saved.
         set_folder: an existing, empty directory of this job's own to put the set in.
         earlier_sets: set folders of the chain that this job continues, oldest (the full) first;
-            empty for a full and a copy.
-        databases: display names of the only databases to save, of the one group; empty for all.
+            empty for a full and a copy. For a restore: the chain to restore, to its end.
+        databases: display names of the only databases of the one group; empty for all.
+        files: for a restore: where files go that the server wants to be written with file I/O.
+        target: for a restore: name of the storage group to restore into; None: the same.
+        play_forward: for a restore: replay the logs that are still in the group's own folder, too.
+        mount: for a restore: have the server mount the databases afterwards.
+        parallel: all groups at the same time, each in a context of its own.
     """
 
     kind: JobKind
@@ -96,6 +135,11 @@ class Task:
     set_folder: Path
     earlier_sets: tuple[Path, ...] = ()
     databases: tuple[str, ...] = ()
+    files: FileAccess | None = None
+    target: str | None = None
+    play_forward: bool = False
+    mount: bool = False
+    parallel: bool = False
 
 
 @frozen
@@ -121,7 +165,8 @@ class Claim:
         outcome: success, or failure; there is nothing in between.
         files: the files of the set (of this job alone, not of the chain).
         restorable_to: the last log generation that the chain up to this set restores to: one
-            number, or a number per group name; None when the client does not say.
+            number, or a number per group name; None when the client does not say. Of a restore:
+            the generation that the databases are at.
         reason: why it failed, in words; empty on success.
     """
 

@@ -13,14 +13,15 @@ from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from eseback.constants import INFORMATION_STORE
-from eseconform.cases import Case, CaseCatalogue, FaultSpec, JobSpec, topology_of
+from eseconform.cases import Case, CaseCatalogue, EventSpec, FaultSpec, JobSpec, topology_of
+from eseconform.incidents import Incidents
+from eseconform.restorestage import RecordedFiles
 from eseconform.sequence.facts import files_of
 from eseconform.stage import Connection, Stage
 from eseconform.sut import Sut, run_job
-from eseconform.task import Task
+from eseconform.tasks import task_of
 from esesim.faults import FaultPlan
 from esesim.topology import Topology
 
@@ -41,6 +42,7 @@ class _Question:
     sut: Sut
     topology: Topology
     jobs: tuple[JobSpec, ...]
+    events: tuple[EventSpec, ...]
     seed: int
     seconds_max: float
 
@@ -48,7 +50,9 @@ class _Question:
 def last_match(fault: FaultSpec, case: Case, cases: CaseCatalogue, sut: Sut, seed: int) -> int:
     """The number of the last call that a fault of a case matches; 0 when none does."""
     topology = topology_of(case, cases)
-    question = _Question(sut, topology, case.jobs[: fault.job + 1], seed, case.seconds_max)
+    jobs = case.jobs[: fault.job + 1]
+    events = tuple(e for e in case.events if e.call is None and e.job <= fault.job)
+    question = _Question(sut, topology, jobs, events, seed, case.seconds_max)
     rule = fault.rule()
     calls = _calls_of_last_job(question)
     return sum(rule.matches(call.method, call.group, call.file) for call in calls)
@@ -64,21 +68,17 @@ def _calls_of_last_job(question: _Question) -> Sequence[Call]:
         sets: list[Path] = []
         for index, spec in enumerate(question.jobs):
             stage.work(spec.steps_before)
+            events = [event for event in question.events if event.job == index]
+            Incidents(stage, events).before_job()
             if spec.kind.starts_chain:
                 sets = []
             target = Path(folder) / f"set-{index + 1}"
             target.mkdir()
-            task = Task(
-                kind=spec.kind,
-                server=stage.name,
-                annotation=INFORMATION_STORE,
-                groups=spec.groups or stage.groups,
-                set_folder=target,
-                earlier_sets=() if spec.kind.has_databases else tuple(sets),
-                databases=spec.databases,
-            )
+            task = task_of(stage, spec, target, () if spec.kind.has_databases else sets)
             transcript = Path(folder) / f"transcript-{index + 1}.jsonl"
             connection = Connection.open(stage, FaultPlan([]), transcript)
+            if not spec.kind.is_backup:
+                task = evolve(task, files=RecordedFiles(stage, connection.gate))
             try:
                 run_job(question.sut, connection.gate, task, question.seconds_max)
                 records = connection.records()

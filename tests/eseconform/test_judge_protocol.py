@@ -11,7 +11,8 @@ import pytest
 
 from eseback.constants import INFORMATION_STORE, KEY_MANAGEMENT, BackupType, InstanceEnd
 from eseback.errors import JetErr
-from eseconform.judge.protocol import Conversation, follow, judge_protocol
+from eseback.order import BACKUP_ORDER, BACKUP_ORDER_2000
+from eseconform.judge.protocol import Conversation, follow, judge_protocol, order_of
 from eseconform.task import Claim, JobKind, Outcome, Task
 from eseconform.verdicts import Finding, Verdict
 from tests.support.transcripts import EDB, GROUP, LOGS, SIZE, STM, Transcript, full_backup
@@ -378,3 +379,56 @@ def test_the_first_divergence_comes_first() -> None:
         "call 4: GetLogAndPatchFiles comes while a file is open: CloseFile expected before it "
         "(ESE-BKP-SEQ-003)"
     )
+
+
+# --- what depends on the version of the server
+
+
+def on_2000(
+    transcript: Transcript, task: Task = FULL, outcome: Outcome = Outcome.FAILURE
+) -> list[Finding]:
+    claim = Claim(outcome, reason="" if outcome is Outcome.SUCCESS else "it failed")
+    order = order_of("exchange-2000-sp2")
+    return judge_protocol(Conversation(task, claim, follow(transcript.records, order=order)))
+
+
+def bad_page() -> Transcript:
+    return started().open(EDB).read(0, error=JetErr.READ_VERIFY_FAILURE)
+
+
+def test_the_versions_have_their_order_tables() -> None:
+    assert order_of("exchange-2003-sp1") is order_of("exchange-2007") is BACKUP_ORDER
+    assert order_of("exchange-2000-rtm") is order_of("exchange-2000-sp2") is BACKUP_ORDER_2000
+
+
+def test_a_new_setup_after_a_bad_page_is_right_on_2000_alone() -> None:
+    # There the error ended the backup; later versions drop the database, and the backup runs on.
+    again = bad_page().setup().copy(EDB, STM).logs().copy(*LOGS).truncate().instance_end().end()
+    assert on_2000(again, outcome=Outcome.SUCCESS) == []
+    refused = bad_page().setup(error=JetErr.BACKUP_IN_PROGRESS).end()
+    assert rules(judged(refused, outcome=Outcome.FAILURE)) == ["ESE-BKP-SEQ-007"]
+
+
+def test_the_next_file_after_a_bad_page_is_wrong_on_2000_alone() -> None:
+    later = bad_page().copy(STM).instance_end(InstanceEnd.ERROR).end()
+    assert judged(later, outcome=Outcome.FAILURE) == []
+    over = bad_page().open(STM, error=JetErr.NO_BACKUP).end()
+    findings = on_2000(over)
+    assert [(f.requirement, f.verdict, f.call) for f in findings] == [
+        ("ESE-BKP-SEQ-009", Verdict.WARN, 5)
+    ]
+
+
+def test_an_unknown_file_ends_a_backup_of_2000() -> None:
+    unknown = started().open("C:\\nowhere.edb", error=JetErr.DATABASE_NOT_FOUND)
+    on = unknown.copy(EDB).instance_end(InstanceEnd.ERROR).end()
+    assert rules(judged(on, outcome=Outcome.FAILURE)) == ["ESE-BKP-ARG-004"]
+    assert "ESE-BKP-SEQ-009" in rules(on_2000(on))
+
+
+def test_cleaning_up_after_a_bad_page_is_right_on_both() -> None:
+    for error in (None, JetErr.NO_BACKUP):
+        transcript = bad_page().close(error=error).instance_end(InstanceEnd.ERROR, error=error)
+        assert on_2000(transcript.end()) == []
+    transcript = bad_page().close().instance_end(InstanceEnd.ERROR).end()
+    assert judged(transcript, outcome=Outcome.FAILURE) == []

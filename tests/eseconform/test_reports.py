@@ -148,3 +148,20 @@ def test_a_short_run_tells_what_was_replayed(run: RunResult) -> None:
     print_report(short, console_for(out))
     assert "replay of G: 12 rows" in out.getvalue()
     assert "conformant (exit code 0)" in out.getvalue()
+
+
+def test_expected_failures_are_marked_in_the_table(run: RunResult) -> None:
+    line = 'bad FAIL "CloseFile"  # ticket 4711'
+    crash = 'crashed CRASH ""'
+    expected = {"bad": line, "crashed": crash}
+    cases = tuple(evolve(case, expected=expected.get(case.id, "")) for case in run.cases[:3])
+    out = io.StringIO()
+    print_report(evolve(run, cases=cases, exit_code=ExitCode.OK), console_for(out))
+    text = out.getvalue()
+    rows = {row.split()[1]: row for row in text.splitlines() if row.startswith("│")}
+    assert "XFAIL " in rows["bad"] and "XFAIL (CRASH)" in rows["crashed"]
+    assert "XFAIL" not in rows["good"]
+    assert f"expected: {line}\n" in text and f"expected: {crash}\n" in text
+    # It is known: neither alarm nor details.
+    assert "CRITICAL" not in text and "first divergence" not in text
+    assert "7.5 s: 2 expected failure(s), conformant (exit code 0)" in text

@@ -13,7 +13,7 @@ from eseconform.cases import catalogue
 from eseconform.errors import HarnessError, UsageError
 from eseconform.requirements import Level, parse_requirements, requirements
 
-ID = re.compile(r"ESE-BKP-[A-Z]+-\d{3}")
+ID = re.compile(r"ESE-(?:BKP|RST)-[A-Z]+-\d{3}")
 RULE = """
 schema = 1
 [ESE-BKP-SEQ-900]
@@ -27,8 +27,10 @@ phases = ["end"]
 """
 
 
-def test_there_are_eighty_rules_or_more() -> None:
-    assert len(requirements()) >= 80
+def test_there_are_eighty_rules_of_backup_and_fifty_of_restore_or_more() -> None:
+    rules = requirements()
+    assert sum(rule.startswith("ESE-BKP-") for rule in rules) >= 80
+    assert sum(rule.startswith("ESE-RST-") for rule in rules) >= 50
 
 
 def test_ids_have_one_form_and_statements_are_sentences() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from eseback.order import BackupCall, BackupState, backup_cell
 from eseconform import cli
 from eseconform.errors import UsageError
 from eseconform.events import EventStream
-from eseconform.report.serverkills import server_kill_matrix_markdown
-from eseconform.report.table import console_for
-from eseconform.selftest import run_server_selftest
+from eseconform.judge.protocol import order_of
+from eseconform.report.killpage import kill_markdown
+from eseconform.report.serverkills import SERVER_PAGE, server_page
 from eseconform.serverside.bench import Check
 from eseconform.serverside.ordering import calls_of, path_to
 from eseconform.serverside.rules import server_rules
@@ -25,6 +24,7 @@ from eseconform.verdicts import ExitCode, Verdict
 from eseconform.zoo.servermatrix import ServerRow, run_server_matrix
 from eseconform.zoo.servers import SERVER_MUTANTS, ServerMutant
 from esesim.server import SimulatedServer
+from tests.support.killpages import CommittedPage
 
 PLAIN = load_target("inproc")
 
@@ -50,9 +50,13 @@ def test_every_broken_server_is_found_by_its_rule(mutant: ServerMutant) -> None:
 
 
 def test_the_zoo_has_its_servers() -> None:
-    assert len(SERVER_MUTANTS) >= 8
+    assert len(SERVER_MUTANTS) >= 30
     assert len({mutant.name for mutant in SERVER_MUTANTS}) == len(SERVER_MUTANTS)
     assert all(mutant.explanation.endswith(".") for mutant in SERVER_MUTANTS)
+
+
+def test_every_rule_is_broken_by_a_server_of_the_zoo() -> None:
+    assert {mutant.rule for mutant in SERVER_MUTANTS} == set(server_rules())
 
 
 def test_every_rule_has_a_check_and_every_check_known_rules() -> None:
@@ -130,6 +134,43 @@ def test_the_command_line_judges_servers(tmp_path: Path) -> None:
     assert cli.run(["list", "--servers"]) == 0
 
 
+# --- versions
+
+
+ON_2000 = ("order-databases", "order-database-open", "order-logs", "truncated-in-vain")
+
+
+@pytest.mark.parametrize("key", ON_2000)
+def test_exchange_2000_is_held_to_its_own_table(key: str) -> None:
+    result = run_check(check_of(key), load_target("inproc:exchange-2000-sp2"), 1)
+    assert result.verdict is Verdict.PASS, result.divergence
+
+
+class _Takes2003(InProcess):
+    """A server of Exchange 2000 that says it is a later one, and the other way round."""
+
+    def __init__(self, profile: str, said: str) -> None:
+        super().__init__(SimulatedServer, 1, profile=profile)
+        self.order = order_of(said)
+
+
+@pytest.mark.parametrize(
+    ("profile", "said"),
+    [("exchange-2000-sp2", "exchange-2003-sp1"), ("exchange-2003-sp1", "exchange-2000-sp2")],
+)
+def test_a_server_of_one_version_fails_by_the_table_of_the_other(profile: str, said: str) -> None:
+    target = Target("mistaken", lambda seed: _Takes2003(profile, said))
+    result = run_check(check_of("order-databases"), target, 1)
+    assert result.verdict is Verdict.FAIL
+    assert "open_unknown in databases" in " ".join(f.sentence for f in result.findings)
+
+
+@pytest.mark.parametrize("key", ["pages", "list-closed", "full-restores"])
+def test_patch_files_belong_to_a_backup_of_2000(key: str) -> None:
+    result = run_check(check_of(key), load_target("inproc:exchange-2000-rtm"), 1)
+    assert result.verdict is Verdict.PASS, result.divergence
+
+
 # --- the kill matrix
 
 
@@ -137,11 +178,13 @@ def test_the_matrix_tells_right_from_wrong() -> None:
     mutant = next(m for m in SERVER_MUTANTS if m.name == "promises_size_on_disk")
     checks = chosen_checks(["sizes", "prepare"])
     matrix = run_server_matrix(seed=1, mutants=[mutant], checks=checks)
-    assert matrix.problems == []
-    page = server_kill_matrix_markdown(matrix)
-    assert "| sizes | · | **X** |" in page
-    assert "| prepare | · | · |" in page
+    assert matrix.problems() == ["check prepare: finds no mutant by its rule"]
+    page = kill_markdown(server_page(evolve(matrix, whole=False)))
+    assert "| sizes | **X** | 1 |" in page
+    assert "| prepare | · | 0 |" in page
     assert "| 1 of 2 |" in page
+    assert "| inproc | The simulator as it is. | 2 of 2 |" in page
+    assert "None." in page
 
 
 def test_a_mutant_without_a_bug_or_under_another_rule_is_reported() -> None:
@@ -155,9 +198,10 @@ def test_a_mutant_without_a_bug_or_under_another_rule_is_reported() -> None:
     assert ServerRow(None, found).problem == "the simulator does not pass sizes"
 
 
-@pytest.mark.matrix
-def test_the_whole_matrix_is_right(tmp_path: Path) -> None:
-    out = io.StringIO()
-    code = run_server_selftest(console_for(out), seed=1, jobs=2, out=tmp_path)
-    assert code is ExitCode.OK, out.getvalue()
-    assert (tmp_path / "kill-matrix-servers.md").is_file()
+def test_the_committed_page_is_about_these_servers_and_checks() -> None:
+    page = CommittedPage.read(SERVER_PAGE)
+    assert page.mutants == [mutant.name for mutant in SERVER_MUTANTS]
+    assert page.correct == ["inproc"]
+    assert page.tests == [check.id for check in CHECKS]
+    assert page.cells == len(SERVER_MUTANTS) + 1
+    assert page.problems == "None."

@@ -9,19 +9,22 @@ from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
+from attrs import evolve
 from cattrs import Converter, transform_error
 from cattrs.errors import BaseValidationError
 
 from eseback.calls import CALL_BY_METHOD
 from eseconform.cases.generated import generated_cases
-from eseconform.cases.model import Case, CaseCatalogue, Expectation, is_error
+from eseconform.cases.model import Case, CaseCatalogue, Expectation, JobSpec, is_error
+from eseconform.cases.restorefaults import restore_fault_cases
 from eseconform.errors import HarnessError
 from eseconform.requirements import requirements
+from eseconform.task import Capability
 from esesim.topology import Topology, load_topology
 
 SCHEMA = 1
 _PROFILE = re.compile(r'^profile = "([^"]+)"$', re.MULTILINE)
-CASE_FILES = ("cases.toml", "breadth.toml", "versions.toml")
+CASE_FILES = ("cases.toml", "breadth.toml", "versions.toml", "restore.toml")
 
 
 def parse_cases(text: str, topologies: dict[str, str]) -> CaseCatalogue:
@@ -58,8 +61,11 @@ def _check(case: Case) -> None:
             raise HarnessError(f"cases: {case.id}: 'answer' belongs to a job that is refused")
         if job.answer is not None and not is_error(job.answer):
             raise HarnessError(f"cases: {case.id}: there is no error {job.answer!r}")
-        if job.databases and (len(job.groups) != 1 or not job.kind.has_databases):
+        images = job.kind.has_databases or not job.kind.is_backup
+        if job.databases and (len(job.groups) != 1 or not images):
             raise HarnessError(f"cases: {case.id}: databases are named of one group, with images")
+    for index, job in enumerate(case.jobs):
+        _check_restore(case, index, job)
     for event in case.events:
         if event.call is not None and event.call not in CALL_BY_METHOD:
             raise HarnessError(f"cases: {case.id}: {event.text}: {event.call!r} is no call")
@@ -76,6 +82,22 @@ def _check(case: Case) -> None:
             raise HarnessError(f"cases: {case.id}: {fault.text}: there is no job {fault.job}")
 
 
+def _check_restore(case: Case, index: int, job: JobSpec) -> None:
+    asked = (job.sets, job.target, job.play_forward, job.mount, job.new_server)
+    if job.kind.is_backup and (any(asked) or job.expect is Expectation.HOPELESS):
+        raise HarnessError(f"cases: {case.id}: job {index + 1} is no restore")
+    backups = [n for n, other in enumerate(case.jobs[:index]) if other.kind.is_backup]
+    if not job.kind.is_backup and not (backups and set(job.sets) <= set(backups)):
+        raise HarnessError(f"cases: {case.id}: job {index + 1} restores sets that nobody made")
+
+
+def _with_suites(case: Case) -> Case:
+    """Every case with a restore is in a suite of its own, too: ``--suite restore``."""
+    suite = Capability.RESTORE.value
+    restores = Capability.RESTORE in case.needs and suite not in case.suites
+    return evolve(case, suites=(*case.suites, suite)) if restores else case
+
+
 @cache
 def catalogue() -> CaseCatalogue:
     """The cases that ship with the package."""
@@ -87,10 +109,11 @@ def catalogue() -> CaseCatalogue:
         if entry.name.endswith(".toml")
     }
     written = [parse_cases((here / name).read_text("utf-8"), topologies) for name in CASE_FILES]
-    cases = {case.id: case for part in written for case in part.cases.values()}
-    for case in generated_cases():
+    made = (*generated_cases(), *restore_fault_cases())
+    for case in made:
         _check(case)
-        cases[case.id] = case
+    everything = (*(case for part in written for case in part.cases.values()), *made)
+    cases = {case.id: _with_suites(case) for case in everything}
     return CaseCatalogue(MappingProxyType(cases), MappingProxyType(topologies))
 
 

@@ -32,6 +32,9 @@ class Expectation(StrEnum):
     REFUSED = "refused"
     """The server must refuse it, so nothing but a failure can be honest. A job in which it does
     not refuse shows nothing."""
+    HOPELESS = "hopeless"
+    """What it starts from can't give what is asked for: a restore of a chain with a hole. Nothing
+    but a failure can be honest, whoever notices."""
 
 
 @frozen
@@ -46,6 +49,12 @@ class JobSpec:
         expect: what may come of it.
         answer: for ``refused``: name of the error that the server must have given.
         asked: what the client is told instead of the kind: a job that nobody can know.
+        sets: for a restore: indices of the jobs whose sets are the chain, oldest first; empty for
+            the chain that the last job before it belongs to.
+        target: for a restore: the storage group to restore into; None: the same.
+        play_forward, mount, parallel: see :class:`eseconform.task.Task`.
+        new_server: for a restore: it goes to a server of the same name that was installed anew: its
+            disks are empty, and its stores have other GUIDs.
     """
 
     kind: JobKind
@@ -55,12 +64,24 @@ class JobSpec:
     expect: Expectation = Expectation.SUCCESS
     answer: str | None = None
     asked: str | None = None
+    sets: tuple[int, ...] = ()
+    target: str | None = None
+    play_forward: bool = False
+    mount: bool = False
+    parallel: bool = False
+    new_server: bool = False
 
     @property
     def needs(self) -> frozenset[Capability]:
         """What a client must be able to do for it."""
         kinds = {Capability(self.kind.value)} if self.kind is not JobKind.FULL else set()
-        return frozenset(kinds | ({Capability.PARTIAL} if self.databases else set()))
+        asked = {
+            Capability.PARTIAL: bool(self.databases),
+            Capability.REDIRECT: self.target is not None,
+            Capability.PLAY_FORWARD: self.play_forward,
+            Capability.PARALLEL: self.parallel,
+        }
+        return frozenset(kinds | {capability for capability, wanted in asked.items() if wanted})
 
 
 class Deed(StrEnum):
@@ -78,10 +99,41 @@ class Deed(StrEnum):
     """The server asks the running backup to stop."""
     WAIT = "wait"
     """The call takes its time: an hour passes, and the users work ``steps`` steps."""
+    MEET = "meet"
+    """The call waits until the backups of two storage groups are under way: the client works on
+    both at the same time."""
+    ANNOUNCE = "announce"
+    """The size that the open of a file announces is ``bytes`` more than will come."""
     REMOVE_LOG = "remove_log"
     """Somebody deletes the oldest closed log of the group."""
     CRASH = "crash"
     """The server dies and starts again; what was not on its disks is gone."""
+    DESTROY = "destroy"
+    """The disks of the group are lost: databases, logs and checkpoint."""
+    DESTROY_STORE = "destroy_store"
+    """The files of a store are lost; the logs of its group are not."""
+    OVERWRITABLE = "overwritable"
+    """The administrator allows a restore to overwrite a store, or the whole group."""
+    PROTECT = "protect"
+    """The administrator forbids it."""
+    CLEAR_LOGS = "clear_logs"
+    """The administrator removes logs and checkpoint of a group that is at rest."""
+    HOLD_RESTORES = "hold_restores"
+    """A second client opens ``count`` restores of the group, each with its own folder."""
+    LET_GO_RESTORES = "let_go_restores"
+    """The second client closes the restores that it holds."""
+    LOSE_SAVED = "lose_saved"
+    """On the client's disk a file of a set (``set``, ``file``) is gone."""
+    DAMAGE_SAVED = "damage_saved"
+    """On the client's disk a byte in the middle of a file of a set is flipped."""
+    CUT_SAVED = "cut_saved"
+    """On the client's disk the last half of a file of a set is gone."""
+    SWAP_SAVED = "swap_saved"
+    """On the client's disk a file of a set has changed places with the one before it."""
+
+
+OF_SAVED = (Deed.LOSE_SAVED, Deed.DAMAGE_SAVED, Deed.CUT_SAVED, Deed.SWAP_SAVED)
+"""What happens to sets, and not to the server."""
 
 
 @frozen
@@ -91,11 +143,16 @@ class EventSpec:
     Attributes:
         do: what happens.
         group: storage group; None for the first of the server.
-        store: the store that is mounted or dismounted.
+        store: the store that it is about; None for all of the group, where that can be.
         job: index of the job in which it happens,
         call: before which call of it; None: before the job begins.
         nth: before the nth such call, counted from 1.
         steps: for ``wait``: steps of the users' work.
+        bytes: for ``announce``: how many too many.
+        count: for ``hold_restores``: how many.
+        set: index of the job whose set on the client's disk it happens to,
+        file: and to which file: pattern for the last part of the name that the server gave it. Of
+            several that match it is the one in the middle.
         refused: name of the error that the server must answer it with; None when it must succeed.
     """
 
@@ -106,12 +163,20 @@ class EventSpec:
     call: str | None = None
     nth: int = 1
     steps: int = 0
+    bytes: int = 0
+    count: int = 1
+    set: int = 0
+    file: str = ""
     refused: str | None = None
 
     @property
     def text(self) -> str:
         """The event in words, for reports."""
         what = self.do.value.replace("_", " ") + (f" {self.store}" if self.store else "")
+        if self.do in OF_SAVED:
+            what += f" {self.file} of job {self.set + 1}"
+        elif self.do is Deed.HOLD_RESTORES:
+            what += f" {self.count}"
         when = f"before {self.call} {self.nth}" if self.call else "before the job"
         answer = f", refused with {self.refused}" if self.refused else ""
         return f"{what} {when}{answer}"

@@ -51,6 +51,10 @@ def breach_of(
         return _wrong_argument(record, context)
     if set(states) <= {BackupState.PREPARED}:
         return _without_backup(record, variant, context)
+    broke_off = BackupState.PREPARED in states and backup is not None and backup.error is not None
+    if broke_off and variant not in _ENDS:
+        # Wrong if the error ended the backup and wrong if it did not: the milder of the two.
+        return _without_backup(record, variant, context)
     if variant in (BackupCall.SETUP_FULL, BackupCall.SETUP_LOGS_ONLY):
         running = f" (that of {backup.group})" if backup else ""
         return _breach(

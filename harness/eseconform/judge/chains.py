@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from attrs import field, frozen
@@ -11,6 +11,12 @@ from eseconform.judge.ledger import GroupBackup
 from eseconform.judge.protocol import Conversation
 from eseconform.judge.replay import PATCH_FILE, Chain, SavedDatabase, generation_of
 from eseconform.judge.setcheck import SetFiles, differences, sort_out
+from esesim.engine.inspect import Rows
+
+
+def nothing_noted(edb: str, generation: int | None) -> Rows:
+    """Nobody noted what was committed."""
+    raise LookupError(f"nobody noted what {edb} held")
 
 
 @frozen
@@ -21,11 +27,14 @@ class JobRecord:
         talk: task, claim and calls.
         deleted: closed generations that were there before the job and not after it, by group.
         must_succeed: nothing stood in the client's way.
+        committed: rows of a database (.edb name) that were committed when a generation was closed,
+            as they were known after the job.
     """
 
     talk: Conversation
     deleted: Mapping[str, frozenset[int]] = field(factory=dict)
     must_succeed: bool = True
+    committed: Callable[[str, int | None], Rows] = nothing_noted
 
 
 def kept_generations(records: Sequence[JobRecord], group: str, base: str) -> frozenset[int]:
@@ -57,12 +66,22 @@ def set_files(record: JobRecord, group: str) -> SetFiles | None:
     return sort_out(record.talk.claim.files, backups[-1])
 
 
+def breaks_chains(record: JobRecord, group: str) -> bool:
+    """Whether a job truncated that must not: the server takes it for a link of the chain."""
+    kind = record.talk.task.kind
+    truncated = any(b.truncated_at is not None for b in record.talk.backups_of(group))
+    return truncated and not kind.truncates
+
+
 def is_flawless(record: JobRecord, group: str) -> bool:
-    """Whether the server called the backup a success and the set holds all that it sent."""
+    """Whether the server called the backup a success, the set holds all that it sent, and no call
+    was out of order.
+    """
     files = set_files(record, group)
     return (
         files is not None
         and record.talk.claims_success
+        and not record.talk.follower.breaches
         and files.backup.is_full == record.talk.task.kind.has_databases
         and files.backup.success_acknowledged
         and not files.missing

@@ -13,7 +13,15 @@ from pathlib import Path
 from attrs import define, frozen
 
 from eseconform.errors import HarnessError
-from eseconform.judge.chains import JobRecord, assemble, is_flawless, kept_generations, set_files
+from eseconform.judge.chains import (
+    JobRecord,
+    assemble,
+    breaks_chains,
+    is_flawless,
+    kept_generations,
+    nothing_noted,
+    set_files,
+)
 from eseconform.judge.records import base_name
 from eseconform.judge.replay import Chain, Restored, restore
 from eseconform.judge.setcheck import described, differences, unlisted
@@ -216,9 +224,20 @@ class _Judge:
             self._add_if_claimed("ESE-BKP-DATA-001", f"{group} does not restore: {outcome.reason}")
             return
         restored = restore(chain, facts.config, facts.clock)
-        self._compare(group, chain, restored, outcome)
+        # A restore in between has begun the truth anew; what goes for older sets was noted then.
+        last = records[-1]
+        now = last is self._record or last.committed is nothing_noted
+        committed = facts.committed if now else last.committed
+        self._compare(group, chain, restored, outcome, committed)
 
-    def _compare(self, group: str, chain: Chain, restored: Restored, outcome: GroupTruth) -> None:
+    def _compare(
+        self,
+        group: str,
+        chain: Chain,
+        restored: Restored,
+        outcome: GroupTruth,
+        committed: Callable[[str, int], Rows],
+    ) -> None:
         if restored.generation is None:
             outcome.reason = restored.problem
             self._suspect_ourselves(group, restored.problem)
@@ -226,7 +245,6 @@ class _Judge:
                 "ESE-BKP-DATA-001", f"{group} does not restore: {restored.problem}"
             )
             return
-        committed = self._groups[group].committed
         rows = 0
         for database in chain.databases:
             wanted = committed(database.edb, restored.generation)
@@ -246,8 +264,10 @@ class _Judge:
 
     def _suspect_ourselves(self, group: str, problem: str) -> None:
         """A set without a flaw that does not restore is no fault of the client."""
-        flawless = self._talk.claims_success and all(
-            is_flawless(record, group) for record in self._chain
+        flawless = (
+            self._talk.claims_success
+            and all(is_flawless(record, group) for record in self._chain)
+            and not any(breaks_chains(record, group) for record in self._older)
         )
         if flawless and group not in self._flawed:
             raise HarnessError(

@@ -4,15 +4,21 @@ The judge sees what the client saw, not what the server did. After an error it c
 the server's backup still stands: an injected error leaves it, a damaged log ends it. So it keeps
 the *set* of states that the backup may be in. A call is wrong only when it is wrong in all of
 them, and each answer narrows the set.
+
+What a server does after an error depends on its version: Exchange 2000 has an order table of its
+own.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from attrs import define, field
 
 from eseback.constants import BackupType, InstanceEnd
 from eseback.errors import ROW_BY_JET, JetErr
 from eseback.order import (
+    BACKUP_ORDER,
     BackupCall,
     BackupCell,
     BackupState,
@@ -26,6 +32,7 @@ from eseconform.judge.ledger import Attempt, GroupBackup, Segment
 from eseconform.judge.records import CallError, CallRecord, Database, Instance
 
 States = frozenset[BackupState]
+OrderTable = Mapping[tuple[BackupState, BackupCall], BackupCell]
 
 PREPARED: States = frozenset({BackupState.PREPARED})
 ENDED: States = frozenset({BackupState.ENDED})
@@ -102,6 +109,7 @@ class Follower:
         only: display names of the databases that the job is about; empty for all.
         records: every call, in order.
         handles: context of every file handle that the server gave out.
+        order: the order table of the server's version.
     """
 
     contexts: dict[int, Context] = field(factory=dict)
@@ -112,6 +120,7 @@ class Follower:
     only: frozenset[str] = frozenset()
     records: list[CallRecord] = field(factory=list)
     handles: dict[int, int] = field(factory=dict)
+    order: OrderTable = field(default=BACKUP_ORDER, repr=False)
 
     def feed(self, record: CallRecord) -> None:
         """Take the next call into account."""
@@ -143,13 +152,13 @@ class Follower:
         if context.lost:
             return
         variant = classify(record, context)
-        cells = {state: backup_cell(state, variant) for state in context.states}
+        cells = {state: backup_cell(state, variant, self.order) for state in context.states}
         if not any(cell.ok for cell in cells.values()):
             self._forbidden(record, variant, context)
         elif variant in _SETUPS:
             self._check_other_contexts(record, context)
         before = context.backup
-        context.states = narrowed(cells, variant, record.error)
+        context.states = narrowed(cells, variant, record.error, self.order)
         if variant in _SETUPS and record.error is None:
             self._begin(record, context)
         elif before is not None:
@@ -261,7 +270,10 @@ def _is_current(record: CallRecord, context: Context) -> bool:
 
 
 def narrowed(
-    cells: dict[BackupState, BackupCell], variant: BackupCall, error: CallError | None
+    cells: dict[BackupState, BackupCell],
+    variant: BackupCall,
+    error: CallError | None,
+    order: OrderTable = BACKUP_ORDER,
 ) -> States:
     """The states that the backup may be in after a call with this answer."""
     if error is None:
@@ -275,17 +287,19 @@ def narrowed(
     if variant in _SETUPS and error.name == BACKUP_IN_PROGRESS:
         return frozenset(cells)  # this answer says that nothing was begun
     if error.jet == JetErr.BACKUP_ABORT_BY_SERVER and variant not in _ENDS:
-        stops = (backup_cell(state, BackupCall.STOP_BY_SERVER) for state in cells)
+        stops = (backup_cell(state, BackupCall.STOP_BY_SERVER, order) for state in cells)
         return frozenset(stop.next_state for stop in stops)
     after: set[BackupState] = set()
     for state, cell in cells.items():
         after.add(cell.next_state)
         if cell.ok:
-            after |= after_failure(state, variant, error)
+            after |= after_failure(state, variant, order)
     return frozenset(after)
 
 
-def after_failure(state: BackupState, variant: BackupCall, error: CallError) -> States:
+def after_failure(
+    state: BackupState, variant: BackupCall, order: OrderTable = BACKUP_ORDER
+) -> States:
     """Where a legal call may have left the backup when it failed.
 
     Untouched (the error came before the effect), or as what the call may have run into leaves it.
@@ -293,7 +307,7 @@ def after_failure(state: BackupState, variant: BackupCall, error: CallError) -> 
     """
     after = {state}
     for failure in _FAILURES.get(variant, ()):
-        cell = backup_cell(state, failure)
+        cell = backup_cell(state, failure, order)
         if cell.possible and not cell.ok:
             after.add(cell.next_state)
     return frozenset(after)

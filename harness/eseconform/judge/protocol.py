@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from attrs import frozen
 
 from eseback.constants import ANNOTATIONS, BackupType, InstanceEnd
+from eseback.order import BACKUP_ORDER, BACKUP_ORDER_2000
 from eseconform.judge import records
-from eseconform.judge.follow import Follower
+from eseconform.judge.follow import Follower, OrderTable
 from eseconform.judge.ledger import GroupBackup
 from eseconform.judge.manners import judge_manners
 from eseconform.judge.records import base_name
@@ -21,6 +22,7 @@ from eseconform.judge.replay import PATCH_FILE
 from eseconform.requirements import Requirement, requirements
 from eseconform.task import Claim, Outcome, Task
 from eseconform.verdicts import Axis, Finding, Verdict, broken
+from esesim.topology import PROFILES
 from esesim.transcript import CallRecord
 
 LISTED_IN_TEXT = 3
@@ -52,9 +54,20 @@ class Conversation:
         return [b for b in self.follower.backups if b.group == group]
 
 
-def follow(transcript: Iterable[CallRecord], databases: Iterable[str] = ()) -> Follower:
-    """Walk through a transcript; the job is about these databases only, or about all."""
-    follower = Follower(only=frozenset(databases))
+def order_of(profile: str) -> OrderTable:
+    """The order table of a version of the server, by the name of its profile."""
+    return BACKUP_ORDER_2000 if PROFILES[profile].any_failure_cancels else BACKUP_ORDER
+
+
+def follow(
+    transcript: Iterable[CallRecord],
+    databases: Iterable[str] = (),
+    order: OrderTable = BACKUP_ORDER,
+) -> Follower:
+    """Walk through a transcript of a server with this order table; the job is about these
+    databases only, or about all.
+    """
+    follower = Follower(only=frozenset(databases), order=order)
     for record in transcript:
         follower.feed(record)
     return follower

@@ -34,13 +34,14 @@ UNKNOWN = -1
 
 @frozen
 class Database:
-    """A database as Prepare listed it: display name, streams (.edb first), and whether it is
-    mounted.
+    """A database as Prepare listed it: display name, streams (.edb first), whether it is mounted,
+    and its GUID as a text.
     """
 
     name: str
     streams: tuple[str, ...]
     mounted: bool
+    guid: str = ""
 
 
 @frozen
@@ -62,7 +63,7 @@ class OpenedSection:
 
 def what(record: CallRecord) -> str:
     """The call for people: its documented name without prefix, and the file it is about."""
-    name = record.call.removeprefix("HrESEBackup")
+    name = record.call.removeprefix("HrESEBackup").removeprefix("HrESE")
     file = text(record, "file_name")
     return f"{name}({base_name(file)})" if file else name
 
@@ -92,7 +93,12 @@ def prepared(record: CallRecord) -> tuple[int, tuple[Instance, ...]]:
 
 def _instance(plain: dict[str, Any]) -> Instance:
     databases = tuple(
-        Database(d["display_name"], tuple(d["streams"]), bool(d["flags"] & DatabaseFlags.MOUNTED))
+        Database(
+            d["display_name"],
+            tuple(d["streams"]),
+            bool(d["flags"] & DatabaseFlags.MOUNTED),
+            d.get("guid", ""),
+        )
         for d in plain["databases"]
     )
     return Instance(plain["instance_id"], plain["instance_name"], databases)

@@ -7,6 +7,8 @@ out are rows, which the data axis compares with what the server's users had comm
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import file_digest
 from pathlib import Path
 
 from attrs import evolve, field, frozen
@@ -24,6 +26,7 @@ RESTORE_FOLDER = "R:\\restore"
 PATCH_FILE = ".pat"
 """Ending of the patch files of Exchange 2000 RTM and SP1, which are restored beside the logs."""
 COPY_BYTES = 1 << 20
+RESTORES_KEPT = 256
 
 
 @frozen
@@ -82,8 +85,48 @@ def generation_of(name: str, base: str) -> int | None:
     return parse_log_name(base_name(name), base)
 
 
+@frozen
+class _Restore:
+    """A restore by what decides its outcome: two that are equal end alike.
+
+    Attributes:
+        config: parameters of the engine.
+        databases, gen_low, gen_high: of the chain.
+        contents: name and digest of every file of the chain; no digest for one that is not there.
+        chain, clock: what it is done with.
+    """
+
+    config: InstanceConfig
+    databases: tuple[SavedDatabase, ...]
+    gen_low: int
+    gen_high: int
+    contents: tuple[tuple[str, bytes], ...]
+    chain: Chain = field(eq=False)
+    clock: Clock = field(eq=False)
+
+
 def restore(chain: Chain, config: InstanceConfig, clock: Clock) -> Restored:
-    """Recover a chain on a volume of its own, and read the rows."""
+    """Recover a chain on a volume of its own, and read the rows.
+
+    The same bytes restore to the same: the outcome of recent restores is remembered.
+    """
+    files = (*chain.images.items(), *chain.logs.items())
+    contents = tuple((name, _digest(path)) for name, path in files)
+    low, high = chain.gen_low, chain.gen_high
+    return _restored(_Restore(config, chain.databases, low, high, contents, chain, clock))
+
+
+def _digest(path: Path) -> bytes:
+    """Of the bytes of a file; empty for one that is claimed but not there."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file_digest(file, "blake2b").digest()
+
+
+@lru_cache(maxsize=RESTORES_KEPT)
+def _restored(job: _Restore) -> Restored:
+    chain, config, clock = job.chain, job.config, job.clock
     volume = MemoryVolume()
     target = evolve(config, log_path=RESTORE_FOLDER, system_path=RESTORE_FOLDER)
     _copy_in(volume, target, chain)

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from eseback.restoreorder import RESTORE_STARTS
+from eseconform.judge.records import base_name
+from eseconform.judge.restorefollow import RestoreFollower
 from eseconform.requirements import requirements
 from eseconform.verdicts import Finding, broken
 
@@ -32,10 +35,14 @@ class Leftovers:
     Attributes:
         contexts: backup contexts of the client that were not ended.
         groups: every storage group.
+        restores: restore contexts of the client that were not closed.
+        instances: instances of the server that its restores still take.
     """
 
     contexts: int
     groups: tuple[GroupState, ...]
+    restores: int = 0
+    instances: int = 0
 
 
 def judge_teardown(left: Leftovers, job: int, note: str = "") -> Iterator[Finding]:
@@ -57,3 +64,33 @@ def judge_teardown(left: Leftovers, job: int, note: str = "") -> Iterator[Findin
         contexts = "context is" if left.contexts == 1 else "contexts are"
         text = f"{left.contexts} {contexts} still open{after}: BackupEnd is missing"
         yield broken(rules["ESE-BKP-END-003"], text, job=job)
+
+
+def judge_restore_teardown(
+    left: Leftovers, follower: RestoreFollower, job: int, note: str = ""
+) -> Iterator[Finding]:
+    """What a restore left behind; backup contexts count, too, if it opened any."""
+    yield from judge_teardown(left, job, note)
+    rules = requirements()
+    after = f" {note}" if note else ""
+    # A client whose Close was refused has done what it can.
+    contexts = follower.contexts.values()
+    refused = sum(context.close_failed and not context.lost for context in contexts)
+    # One whose Open was answered with an error does not know the context, if there is one.
+    unknown = sum(r.method in RESTORE_STARTS and r.error is not None for r in follower.records)
+    still_open = max(0, left.restores - refused)
+    if still_open:
+        many = "context is" if still_open == 1 else "contexts are"
+        text = f"{still_open} restore {many} still open{after}: RestoreClose is missing"
+        yield broken(rules["ESE-RST-END-001"], text, job=job)
+    for context in contexts:
+        abandoned = context.closed_at is None and not context.lost and not context.close_failed
+        if context.current is not None and abandoned:
+            name = base_name(context.current.name)
+            text = f"{name} is still open{after}: CloseFile or RestoreClose is missing"
+            yield broken(rules["ESE-RST-END-002"], text, job=job)
+    taken = max(0, left.instances - refused - unknown)
+    if taken:
+        many = "instance is" if taken == 1 else "instances are"
+        text = f"{taken} {many} still taken by restores{after}"
+        yield broken(rules["ESE-RST-END-003"], text, job=job)

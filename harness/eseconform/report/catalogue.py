@@ -7,6 +7,7 @@ from rich.table import Table
 from eseconform.cases import Case, catalogue
 from eseconform.errors import UsageError
 from eseconform.requirements import Requirement, requirements
+from eseconform.restorejob import describe
 from eseconform.serverside.rules import server_rules
 from eseconform.zoo.specimens import SPECIMENS
 
@@ -83,8 +84,10 @@ def _describe_case(case: Case) -> str:
             "success": "must succeed",
             "any": "may fail, honestly",
             "refused": f"is refused with {job.answer}",
+            "hopeless": "can't succeed, whoever notices",
         }[job.expect.value]
-        lines.append(f"job {number}: {job.kind.value} of {groups}{work}; {outcome}")
+        how = describe(job)
+        lines.append(f"job {number}: {job.kind.value} of {groups}{work}{how}; {outcome}")
     lines += [f"fault in job {fault.job + 1}: {fault.text}" for fault in case.faults]
     lines += [f"in job {event.job + 1} others: {event.text}" for event in case.events]
     if case.profile or case.quirks:

@@ -20,6 +20,7 @@ COLUMNS = (
     "delay",
     "damaged file",
 )
+RESTORE_COLUMNS = COLUMNS[:4]
 NAMES_SHOWN_MAX = 12
 
 
@@ -31,6 +32,7 @@ def coverage_page() -> str:
         "## Calls and what goes wrong with them\n\n"
         "Each cell names the calls of a job that are hit: the first, the k-th, the last, or all "
         "from one on.\nThe number in brackets counts the cases.\n\n" + fault_matrix(cases),
+        "## Calls of a restore and what goes wrong with them\n\n" + restore_fault_matrix(cases),
         "## What others do meanwhile\n\n" + event_table(cases),
         "## Rules and the cases that decide them\n\n" + requirement_matrix(cases),
     ]
@@ -69,6 +71,22 @@ def fault_matrix(cases: CaseCatalogue) -> str:
     return _table(["call", *COLUMNS], rows)
 
 
+def restore_fault_matrix(cases: CaseCatalogue) -> str:
+    """Restore calls by kinds of fault."""
+    rows = []
+    for method, documented in restore_calls():
+        cells = [fault_cell(cases.cases.values(), method, column) for column in RESTORE_COLUMNS]
+        rows.append([documented, *cells])
+    return _table(["call", *RESTORE_COLUMNS], rows)
+
+
+def restore_calls() -> Iterator[tuple[str, str]]:
+    """Method and short documented name of each call that a restore has to make."""
+    for info in CALLS:
+        if info.kind is CallKind.RESTORE and info.method and info.method not in _OPTIONAL:
+            yield info.method, info.documented.removeprefix("HrESE")
+
+
 def backup_calls() -> Iterator[tuple[str, str]]:
     """Method and short documented name of each call that a backup has to make."""
     for info in CALLS:
@@ -76,7 +94,11 @@ def backup_calls() -> Iterator[tuple[str, str]]:
             yield info.method, info.documented.removeprefix("HrESEBackup")
 
 
-_OPTIONAL = ("backup_get_dependency_info", "backup_get_truncate_log_files", "snapshot_start")
+_OPTIONAL = (
+    *("backup_get_dependency_info", "backup_get_truncate_log_files", "snapshot_start"),
+    *("restore_add_database_ns", "restore_get_environment", "restore_load_environment"),
+    "restore_reopen",
+)
 """Calls that a client need not make, so that a fault at one may never fire."""
 
 
@@ -138,7 +160,7 @@ def event_table(cases: CaseCatalogue) -> str:
 def _when(event: EventSpec) -> str:
     if event.call is None:
         return "the job"
-    short = event.call.removeprefix("backup_")
+    short = event.call.removeprefix("backup_").removeprefix("restore_")
     return f"{short} {event.nth}" if event.nth > 1 else short
 
 
@@ -148,7 +170,7 @@ def _when(event: EventSpec) -> str:
 def requirement_matrix(cases: CaseCatalogue) -> str:
     """Every rule with the number of its cases in each family, then by name."""
     families = _families(cases)
-    letters = {family: chr(ord("A") + n) for n, family in enumerate(families)}
+    letters = {family: _letters(number) for number, family in enumerate(families)}
     legend = "; ".join(f"{letter} {family}" for family, letter in letters.items())
     rows = []
     for rule in requirements().values():
@@ -158,6 +180,12 @@ def requirement_matrix(cases: CaseCatalogue) -> str:
     grid = _table(["rule", *letters.values(), "all"], rows)
     named = "\n".join(_rule_line(rule, cases) for rule in requirements().values())
     return f"{legend}.\n\n{grid}\n\n{named}"
+
+
+def _letters(number: int) -> str:
+    """A, B, ... Z, AA, AB, ...: a column of the grid."""
+    head, last = divmod(number, 26)
+    return (_letters(head - 1) if head else "") + chr(ord("A") + last)
 
 
 def _rule_line(rule: Requirement, cases: CaseCatalogue) -> str:

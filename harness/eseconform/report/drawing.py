@@ -39,7 +39,8 @@ class SequenceRow:
             return "gap"
         if self.step.error:
             return "error"
-        return "call" if self.step.kind is StepKind.CALL else "data"
+        sent = self.step.call.startswith("Restore")  # bytes go to the server, none come back
+        return "call" if self.step.kind is StepKind.CALL or sent else "data"
 
 
 @frozen

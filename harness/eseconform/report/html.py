@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from eseconform.report.drawing import draw_case, opens, timeline
 from eseconform.report.matrix import Source, merge
-from eseconform.report.words import MEANING, printable
+from eseconform.report.words import MEANING, ledger_text, printable, shown_how
 from eseconform.results import RuleText
 from eseconform.sequence import size_text
 from eseconform.verdicts import Axis, Verdict
@@ -71,6 +71,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"size": size_text, "css": css_class, "web": web_link}
+    environment.filters |= {"ledger": ledger_text, "shown_how": shown_how}
     environment.globals |= {
         "draw_case": draw_case,
         "opens": opens,

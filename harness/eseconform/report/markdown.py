@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eseconform.report.matrix import Entry, Matrix, Source, merge
-from eseconform.report.words import MEANING, printable
+from eseconform.report.words import MEANING, ledger_text, printable
 from eseconform.results import RunResult
 from eseconform.verdicts import Axis, Verdict
 
@@ -135,6 +135,11 @@ def _case(entry: Entry, matrix: Matrix) -> list[str]:
             text = f"{escaped(rule.statement)} ({rule.level}, {rule.evidence})"
             lines.append(f"* {escaped(key)}: {text}")
     lines += ["", "Reproduce with:", "", code(case.reproduce), ""] if case.reproduce else [""]
+    for number, job in enumerate(case.jobs, 1):
+        for group, page in job.ledger.items():
+            if page.why:
+                text = f"job {number}, {job.kind} of {group}: {ledger_text(page)}"
+                lines += [f"* {escaped(text)}", ""]
     for job in case.jobs:
         said = (job.trace or job.output).strip()
         if said:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eseconform.events import Event, Listener
+from eseconform.report.words import ledger_text
 from eseconform.results import CaseResult, RunResult
 from eseconform.verdicts import Axis, ExitCode, Finding, Verdict
 
@@ -72,22 +73,36 @@ def coloured(verdict: Verdict) -> Text:
     return Text(verdict.value, style=_COLOURS[verdict])
 
 
+def verdict_of(case: CaseResult) -> Text:
+    """The verdict of a case; of a failure that was expected, that it was."""
+    if not case.expected:
+        return coloured(case.verdict)
+    actual = "" if case.verdict is Verdict.FAIL else f" ({case.verdict.value})"
+    return Text(f"XFAIL{actual}", style="dim")
+
+
 def print_report(run: RunResult, console: Console) -> None:
-    """The whole report on a console."""
+    """The whole report on a console. What was expected is told in one line each."""
     for case, finding in run.critical:
+        if case.expected:
+            continue
         console.print(Text(f"CRITICAL  {case.id}: {finding.sentence}", style="bold red"))
     console.print(verdict_table(run))
     for case in run.cases:
-        if not _unremarkable(case):
+        if case.expected:
+            console.print(Text(f"expected: {case.expected}", style="dim"), soft_wrap=True)
+        elif not _unremarkable(case):
             _print_case(case, console)
         elif run.selected <= CASES_IN_DETAIL_MAX and case.family != "sanity":
             _print_jobs(case, console)
     if run.note:
         console.print(Text(run.note, style="bold"))
+    expected = sum(bool(case.expected) for case in run.cases)
     console.print(
         Text.assemble(
             f"{run.selected} of {run.available} cases selected, suite {run.suite}, ",
             f"seed {run.seed}, {run.seconds:.1f} s: ",
+            f"{expected} expected failure(s), " if expected else "",
             (_MEANING.get(run.exit_code, "unknown"), "bold"),
             f" (exit code {int(run.exit_code)})",
         )
@@ -104,7 +119,7 @@ def verdict_table(run: RunResult) -> Table:
     table.add_column("s", justify="right")
     for case in run.cases:
         axes = [coloured(case.axis(axis).verdict) for axis in Axis]
-        table.add_row(case.id, *axes, coloured(case.verdict), f"{case.seconds:.1f}")
+        table.add_row(case.id, *axes, verdict_of(case), f"{case.seconds:.1f}")
     return table
 
 
@@ -121,7 +136,11 @@ def _print_jobs(case: CaseResult, console: Console) -> None:
             f"{job.calls} calls, every one judged"
         )
         for group, text in job.restored.items():
-            console.print(_indented(Text(f"replay of {group}: {text}"), 4))
+            how = "replay" if job.kind != "restore" else "restore"
+            console.print(_indented(Text(f"{how} of {group}: {text}"), 4))
+        for group, entry in job.ledger.items():
+            if entry.why:
+                console.print(_indented(Text(f"ledger of {group}: {ledger_text(entry)}"), 4))
 
 
 def _print_case(case: CaseResult, console: Console) -> None:

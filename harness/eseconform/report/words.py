@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+from eseconform.results import JobResult, LedgerEntry
 from eseconform.verdicts import ExitCode
 
 MEANING = {
@@ -36,3 +37,18 @@ def _written_out(character: str) -> str:
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def shown_how(job: JobResult) -> str:
+    """The word for what a job's ledger rests on."""
+    return "restored" if job.kind == "restore" else "replayed"
+
+
+def ledger_text(entry: LedgerEntry) -> str:
+    """An entry of the ledger in words."""
+    promised, to = entry.promised, entry.restorable_to
+    held = "no set" if promised is None else f"sets up to generation {promised}"
+    reached = "not restorable" if to is None else f"restorable to generation {to}"
+    how = f" (shown by {entry.shown_by})" if entry.shown_by else ""
+    why = f": {entry.why}" if entry.why else ""
+    return f"{held}, {reached}{how}{why}"

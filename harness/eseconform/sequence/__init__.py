@@ -6,7 +6,7 @@ had something to say about stays a step of its own. ``results.json`` carries the
 reports need no transcript.
 """
 
-from eseconform.sequence.facts import fault_marks, group_logs
+from eseconform.sequence.facts import answers, fault_marks, group_logs
 from eseconform.sequence.folding import Drawing, draw, steps_of
 from eseconform.sequence.model import (
     STEPS_MAX,
@@ -26,6 +26,7 @@ __all__ = [
     "Ranges",
     "Step",
     "StepKind",
+    "answers",
     "draw",
     "fault_marks",
     "group_logs",

@@ -28,6 +28,7 @@ class Draft:
     fault: str = ""
     calls: int = 1
     reads: int = 0
+    writes: int = 0
     size: int = 0
     bytes: int = 0
     to_end: bool = False
@@ -41,18 +42,30 @@ class Draft:
         self.calls += 1
 
     @property
+    def restores(self) -> bool:
+        """Whether it is a step of a restore."""
+        return self.call.startswith("Restore")
+
+    @property
     def complete(self) -> bool:
         """Whether nothing of the file is missing, so far as these reads tell."""
         return self.to_end or self.bytes >= self.size > 0
 
     @property
     def is_flawless_log(self) -> bool:
-        """A log that was opened, read to its end and closed without trouble."""
-        whole = self.kind is StepKind.FILE and self.closed and self.complete
+        """A log that was opened, read to its end (or written) and closed without trouble."""
+        moved = self.complete or self.writes > 0
+        whole = self.kind is StepKind.FILE and self.closed and moved
         return whole and bool(self.generations) and not self.remarkable
 
     def words(self) -> str:
-        """The answer of a step that reads."""
+        """The answer of a step that reads or writes."""
+        if self.writes:
+            writes = f"{self.writes} write{'' if self.writes == 1 else 's'}"
+            many = f"{len(self.generations)} files, " if self.kind is StepKind.LOGS else ""
+            return f"{many}{size_text(self.bytes)} in {writes}"
+        if self.restores and self.kind is StepKind.FILE:
+            return "closed, nothing written" if self.closed else "opened, nothing written"
         reads = f"{self.reads} read{'' if self.reads == 1 else 's'}"
         what = f"{size_text(self.bytes)} in {reads}"
         if self.kind is StepKind.LOGS:
@@ -68,8 +81,9 @@ class Draft:
         if self.kind is StepKind.CALL:
             return self.call
         names = [] if self.kind is StepKind.READS else ["OpenFile"]
-        names += ["ReadFile"] * bool(self.reads) + ["CloseFile"] * self.closed
-        return ", ".join(names)
+        names += ["ReadFile"] * bool(self.reads) + ["WriteFile"] * bool(self.writes)
+        names += ["CloseFile"] * self.closed
+        return ", ".join(f"Restore{name}" if self.restores else name for name in names)
 
     def step(self) -> Step:
         """The step, finished."""
@@ -119,4 +133,5 @@ def _join(before: Draft, draft: Draft) -> None:
     before.last = max(before.last, draft.last)
     before.calls += draft.calls
     before.reads += draft.reads
+    before.writes += draft.writes
     before.bytes += draft.bytes

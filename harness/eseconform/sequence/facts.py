@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from eseback.errors import ROW_BY_HRESULT
 from eseback.formats.names import parse_log_name
 from eseconform.judge import records
 from eseconform.judge.records import CallError, CallRecord
@@ -60,6 +61,20 @@ def incident_marks(
     return {number: "; ".join(texts) for number, texts in marks.items()}
 
 
+def answers(calls: Iterable[CallRecord]) -> Iterator[tuple[str, int | None]]:
+    """Every error that a client was told, by HRESULT's name and JET number: by the call that
+    failed, or in the environment of a restore whose recovery it did not wait for.
+    """
+    for record in calls:
+        if record.error is not None:
+            yield record.error.name, record.error.jet
+        elif record.method in ("restore_get_environment", "restore_load_environment"):
+            result = record.result["hr_last_recover"]
+            row = ROW_BY_HRESULT.get(result) if result else None
+            if row is not None:
+                yield row.name, row.jet
+
+
 def _injected(error: CallError) -> bool:
     return error.detail.startswith("injected fault")
 
@@ -70,8 +85,11 @@ def files_of(calls: Sequence[CallRecord]) -> list[str | None]:
     result: list[str | None] = []
     for record in calls:
         name: str | None = records.text(record, "file_name") or None
-        if record.method == "backup_open_file" and record.error is None and name is not None:
+        ok = record.error is None and name is not None
+        if record.method == "backup_open_file" and ok and name is not None:
             by_handle.update((section["handle"], name) for section in record.result)
+        elif record.method == "restore_open_file" and ok and name is not None:
+            by_handle[record.result["handle"]] = name
         elif name is None:
             name = by_handle.get(records.number(record, "handle"))
         result.append(name)

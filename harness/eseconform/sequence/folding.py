@@ -26,9 +26,11 @@ from eseconform.sequence.model import (
     ranges,
     size_text,
 )
+from eseconform.sequence.restoring import answer_of, handed_out, subject_of
 from esesim.faults import FaultRule
 
 _READ, _OPEN, _CLOSE = "backup_read_file", "backup_open_file", "backup_close_file"
+_WRITE, _ANNOUNCE, _SHUT = "restore_write_file", "restore_open_file", "restore_close_file"
 _LOG_LIST = "backup_get_log_and_patch_files"
 _KINDS = {
     BackupType.FULL: "full",
@@ -112,14 +114,18 @@ class _Folding:
         draft = self.open.get(handle)
         if plain and record.method == _READ:
             self._read(record, draft, file, handle)
-        elif plain and record.method == _CLOSE and draft is not None:
+        elif plain and record.method == _WRITE and draft is not None:
+            draft.add(record)
+            draft.writes += 1
+            draft.bytes += record.arguments["data"]["bytes"]
+        elif plain and record.method in (_CLOSE, _SHUT) and draft is not None:
             draft.add(record)
             draft.closed = True
             del self.open[handle]
-        elif record.method == _OPEN and record.error is None and file is not None:
+        elif record.method in (_OPEN, _ANNOUNCE) and handed_out(record) and file is not None:
             self._opened(record, file)
         else:
-            if record.method in (_READ, _CLOSE):
+            if record.method in (_READ, _CLOSE, _WRITE, _SHUT):
                 self.open.pop(handle, None)
             self._alone(record, file)
 
@@ -144,6 +150,9 @@ class _Folding:
         draft.kind = StepKind.FILE
         generation = log_generation(file)
         draft.generations = [] if generation is None else [generation]
+        if record.method == _ANNOUNCE:
+            self.open[record.result["handle"]] = draft
+            return
         for section in record.result:
             draft.size += section["size"]
             self.open[section["handle"]] = draft
@@ -167,6 +176,9 @@ class _Folding:
         elif record.method == _READ:
             length = records.bytes_read(record)[0]
             draft.answer = size_text(length) if length else "0 bytes: the end"
+        if record.method.startswith("restore_"):
+            draft.subject = draft.subject or subject_of(record)
+            draft.answer = draft.answer or answer_of(record)
         self._describe(draft, record)
 
     def _describe(self, draft: Draft, record: CallRecord) -> None:

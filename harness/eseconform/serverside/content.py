@@ -15,7 +15,7 @@ from eseback.formats.errors import FormatError
 from eseback.formats.logblock import verify_log
 from eseback.formats.logheader import LogHeader
 from eseback.formats.trailer import Trailer
-from eseconform.judge.replay import restore
+from eseconform.judge.replay import PATCH_FILE, restore
 from eseconform.serverside.bench import Bench, Check
 from eseconform.serverside.target import MAIN, Ability
 from eseconform.serverside.visitor import CopiedFile, Taken, Visitor, back_up, chain_of
@@ -52,15 +52,19 @@ def _ends(bench: Bench) -> None:
 
 
 def _pages(bench: Bench) -> None:
-    for file in _databases(back_up(bench)):
+    taken = back_up(bench)
+    for file in _databases(taken):
         header = _header(bench, file)
         if header is None:
             continue
         size = header.page_size or 4096
-        body = memoryview(file.data)[HEADER_PAGES * size : -size]
+        # A version that has patch files has no trailer pages.
+        trailer = 0 if taken.patches else size
+        body = memoryview(file.data)[HEADER_PAGES * size : len(file.data) - trailer]
         bad = first_bad_pgno(body, 1, size)
         bench.require(PAGES, bad is None, f"{file.name}: page {bad} fails its checksum")
-        _trailer(bench, file, header, size)
+        if trailer:
+            _trailer(bench, file, header, size)
 
 
 def _header(bench: Bench, file: CopiedFile) -> DatabaseHeader | None:
@@ -131,7 +135,11 @@ def _closed(bench: Bench) -> None:
     visitor.setup(BackupType.FULL)
     names = visitor.log_list()
     generations = [log_generation(name) for name in names]
-    strange = [name for name, g in zip(names, generations, strict=True) if g is None]
+    strange = [
+        name
+        for name, g in zip(names, generations, strict=True)
+        if g is None and not name.lower().endswith(PATCH_FILE)
+    ]
     bench.require(CLOSED, not strange, f"the list names {', '.join(strange)}: no closed log")
     known = [g for g in generations if g is not None]
     run = known == list(range(known[0], known[0] + len(known))) if known else False

@@ -2,7 +2,7 @@
 
 One check a state. A context is brought there by calls that succeed, makes the call, and is then
 asked three questions (Close, TruncateLogs, an open of a database) whose answers tell all states
-apart.
+apart. The table is that of the server's version.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from attrs import define
 from eseback.constants import BackupType, InstanceEnd
 from eseback.errors import EseBackupError
 from eseback.grade import Grade
-from eseback.order import BACKUP_START, BackupCall, BackupState, backup_cell
+from eseback.order import BACKUP_ORDER, BACKUP_START, BackupCall, BackupState, backup_cell
+from eseconform.judge.follow import OrderTable
 from eseconform.serverside.bench import Bench, Body, Check
 from eseconform.serverside.target import GROUP, MAIN, SPARE, Ability
 from eseconform.serverside.visitor import Visitor, back_up
@@ -53,7 +54,7 @@ def rule_of(state: BackupState, call: BackupCall) -> str:
     return LOCK if call in _LOCKED and state.running else ORDER
 
 
-def path_to(state: BackupState) -> tuple[BackupCall, ...]:
+def path_to(state: BackupState, order: OrderTable = BACKUP_ORDER) -> tuple[BackupCall, ...]:
     """A shortest way into a state, by calls that succeed."""
     paths: dict[BackupState, tuple[BackupCall, ...]] = {BACKUP_START: ()}
     border = [BACKUP_START]
@@ -61,7 +62,7 @@ def path_to(state: BackupState) -> tuple[BackupCall, ...]:
         found: list[BackupState] = []
         for start in border:
             for call in BackupCall:
-                cell = backup_cell(start, call)
+                cell = backup_cell(start, call, order)
                 legal = cell.ok and cell.possible and not cell.misuse
                 if legal and cell.next_state not in paths:
                     paths[cell.next_state] = (*paths[start], call)
@@ -130,22 +131,25 @@ class _Walker:
             self.bench.server.mount(MAIN)
 
 
-def calls_of(state: BackupState, abilities: frozenset[Ability]) -> Iterator[BackupCall]:
+def calls_of(
+    state: BackupState, abilities: frozenset[Ability], order: OrderTable = BACKUP_ORDER
+) -> Iterator[BackupCall]:
     """The calls that a check can bring about in a state."""
     for call in BackupCall:
         needed = _NEEDS.get(call)
         can = call.chosen_by_client if needed is None else needed in abilities
         # What others do to a context that holds nothing shows nothing.
         idle = needed is not None and not state.running
-        if can and not idle and backup_cell(state, call).possible:
+        if can and not idle and backup_cell(state, call, order).possible:
             yield call
 
 
 def _walks(state: BackupState) -> Body:
     def body(bench: Bench) -> None:
         with bench.under(ORDER, "a full backup by the book"):
-            log = back_up(bench).listed[-1]
-        for call in calls_of(state, bench.server.abilities):
+            taken = back_up(bench)
+            log = taken.logs[taken.high].name
+        for call in calls_of(state, bench.server.abilities, bench.server.order):
             walker = _Walker(bench, Visitor(bench), log)
             try:
                 _walk(bench, walker, state, call)
@@ -157,28 +161,28 @@ def _walks(state: BackupState) -> Body:
 
 def _walk(bench: Bench, walker: _Walker, state: BackupState, call: BackupCall) -> None:
     """Into the state, the call, the probes; nothing is learned once one is answered wrongly."""
-    reached = BACKUP_START
-    for step in path_to(state):
-        if not _held(bench, walker, reached, step, rule_of(reached, step), "on the way"):
+    reached, order = BACKUP_START, bench.server.order
+    for step in path_to(state, order):
+        if not _held(bench, walker, reached, step, rule_of(reached, step), "on the way, "):
             return
-        reached = backup_cell(reached, step).next_state
+        reached = backup_cell(reached, step, order).next_state
     rule = rule_of(state, call)
     if not _held(bench, walker, state, call, rule, ""):
         return
-    reached = backup_cell(state, call).next_state
+    reached = backup_cell(state, call, order).next_state
     blamed = STATE if rule is ORDER else rule
     for probe in PROBES:
         after = f"after {call.value} in {state.value}, "
         if not _held(bench, walker, reached, probe, blamed, after):
             return
-        reached = backup_cell(reached, probe).next_state
+        reached = backup_cell(reached, probe, order).next_state
 
 
 def _held(
     bench: Bench, walker: _Walker, state: BackupState, call: BackupCall, rule: str, when: str
 ) -> bool:
     """Make a call and hold the answer against its cell."""
-    cell = backup_cell(state, call)
+    cell = backup_cell(state, call, bench.server.order)
     error = walker.call(call)
     hresult = 0 if error is None else error.hresult
     if (hresult, None if error is None else error.jet) == (cell.hresult, cell.error):

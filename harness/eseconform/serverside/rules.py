@@ -1,20 +1,19 @@
-"""The rules a server is held to, read from ``servers.toml``."""
+"""The rules a server is held to, read from ``servers.toml`` and ``servers-restore.toml``."""
 
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 
-from eseconform.requirements import Catalogue, parse_requirements
+from eseconform.requirements import Catalogue, read_catalogue
 from eseconform.results import RuleText
+
+SERVER_FILES = ("servers.toml", "servers-restore.toml")
 
 
 @cache
 def server_rules() -> Catalogue:
     """The catalogue that ships with the package."""
-    return parse_requirements(
-        files("eseconform").joinpath("servers.toml").read_text(encoding="utf-8")
-    )
+    return read_catalogue(SERVER_FILES)
 
 
 def server_rule_texts() -> dict[str, RuleText]:

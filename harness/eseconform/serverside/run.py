@@ -17,6 +17,8 @@ from eseconform.results import CaseResult, RuleText, RunResult
 from eseconform.serverside.bench import Bench, Check, CheckOver
 from eseconform.serverside.content import CONTENT_CHECKS
 from eseconform.serverside.ordering import ORDER_CHECKS
+from eseconform.serverside.restoreorder import RESTORE_ORDER_CHECKS
+from eseconform.serverside.restoring import RESTORE_CHECKS
 from eseconform.serverside.rules import server_rule_texts, server_rules
 from eseconform.serverside.sharing import SHARING_CHECKS
 from eseconform.serverside.target import Target, load_target
@@ -28,6 +30,8 @@ CHECKS: tuple[Check, ...] = (
     *SHARING_CHECKS,
     *CONTENT_CHECKS,
     *TRUNCATION_CHECKS,
+    *RESTORE_CHECKS,
+    *RESTORE_ORDER_CHECKS,
 )
 SUITE = "server"
 SELECTION = "selection"

@@ -13,15 +13,21 @@ from eseback.api import BackupApi
 from eseback.constants import INFORMATION_STORE
 from eseconform.errors import UsageError
 from eseconform.judge.data import GroupFacts
+from eseconform.judge.follow import OrderTable
+from eseconform.judge.protocol import order_of
+from eseconform.task import FileAccess
+from esesim.engine.inspect import Rows, database_rows
 from esesim.exchange.clock import LogicalClock
 from esesim.server import SimulatedServer
-from esesim.topology import GroupSpec, ServerSpec, StoreSpec, Topology, WorkloadSpec
+from esesim.topology import PROFILES, GroupSpec, ServerSpec, StoreSpec, Topology, WorkloadSpec
 
 COMPUTER: Final = "EXCHSRV1"
 GROUP: Final = "First Storage Group"
 MAIN, SECOND, SPARE = "Mailbox Store", "Public Folder Store", "Archive Store"
 """Stores of the group: two that are mounted, and one that is not and was never backed up."""
 LOG_BYTES: Final = 32 * 1024
+PROFILE: Final = "exchange-2003-sp1"
+"""The version of a server that names none."""
 MESSAGES: Final = 8
 
 
@@ -40,6 +46,9 @@ class Ability(StrEnum):
     """Break the connection of a client."""
     DAMAGE = "damage"
     """Damage a page on disk."""
+    RESTORE = "restore"
+    """Lose its disks, say which stores a restore may overwrite, take files of a restore that are
+    written with file I/O, tell the rows of a store."""
 
 
 class ServerUnderTest(Protocol):
@@ -52,6 +61,10 @@ class ServerUnderTest(Protocol):
     @property
     def abilities(self) -> frozenset[Ability]:
         """What it offers."""
+
+    @property
+    def order(self) -> OrderTable:
+        """The order table of its version."""
 
     def session(self) -> BackupApi:
         """A client's connection, with contexts of its own."""
@@ -77,16 +90,35 @@ class ServerUnderTest(Protocol):
     def damage(self, file_name: str) -> None:
         """DAMAGE: make a page of a database fail its checksum."""
 
+    def lose(self) -> None:
+        """RESTORE: the disks of the group are gone; a restore may write to MAIN and SECOND."""
+
+    def allow(self, store: str, allowed: bool) -> None:
+        """RESTORE: whether a restore may overwrite a store."""
+
+    @property
+    def files(self) -> FileAccess:
+        """RESTORE: where files of a restore are written with file I/O."""
+
+    @property
+    def instances(self) -> int:
+        """RESTORE: how many instances its version has, for storage groups and restores."""
+
+    def rows(self, store: str) -> Rows:
+        """RESTORE: mount a store, if it is not, and tell its rows."""
+
     def close(self) -> None:
         """End it; it is not asked for anything afterwards."""
 
 
-def topology(seed: int) -> Topology:
-    """The server that checks work on, for the simulator."""
+def topology(seed: int, profile: str = PROFILE) -> Topology:
+    """The server that checks work on, for the simulator in one of its versions."""
     stores = (StoreSpec(name=MAIN), StoreSpec(name=SECOND), StoreSpec(name=SPARE, mounted=False))
     workload = WorkloadSpec(messages=MESSAGES, steps_per_call=0)
-    group = GroupSpec(name=GROUP, log_size=LOG_BYTES, stores=stores, workload=workload)
-    return Topology(server=ServerSpec(name=COMPUTER, seed=seed), groups=(group,))
+    log_size = max(LOG_BYTES, PROFILES[profile].log_size_min)
+    group = GroupSpec(name=GROUP, log_size=log_size, stores=stores, workload=workload)
+    server = ServerSpec(name=COMPUTER, profile=profile, seed=seed)
+    return Topology(server=server, groups=(group,))
 
 
 class InProcess:
@@ -94,8 +126,10 @@ class InProcess:
 
     abilities = frozenset(Ability)
 
-    def __init__(self, kind: type[SimulatedServer], seed: int) -> None:
-        self._server = kind(topology(seed))
+    def __init__(self, kind: type[SimulatedServer], seed: int, *, profile: str = PROFILE) -> None:
+        self._server = kind(topology(seed, profile))
+        self.order = order_of(profile)
+        self.instances = PROFILES[profile].instances_max
 
     def session(self) -> BackupApi:
         """See ServerUnderTest."""
@@ -130,6 +164,29 @@ class InProcess:
         """See ServerUnderTest."""
         self._server.damage_page(file_name)
 
+    def lose(self) -> None:
+        """See ServerUnderTest."""
+        self._server.destroy_group(GROUP)
+        for store in (MAIN, SECOND):
+            self.allow(store, True)
+
+    def allow(self, store: str, allowed: bool) -> None:
+        """See ServerUnderTest."""
+        self._server.set_overwritable(GROUP, store, allowed)
+
+    @property
+    def files(self) -> FileAccess:
+        """See ServerUnderTest."""
+        return self._server.files
+
+    def rows(self, store: str) -> Rows:
+        """See ServerUnderTest."""
+        self._server.mount(GROUP, store)
+        group = self._server.group(GROUP)
+        edb = group.store(store).edb.casefold()
+        databases = group.running.databases.values()
+        return database_rows(next(d for d in databases if d.edb.casefold() == edb))
+
     def close(self) -> None:
         """See ServerUnderTest."""
         self._server.close()
@@ -151,7 +208,8 @@ class Target:
 
 
 def load_target(spec: str) -> Target:
-    """Read ``--server``: ``inproc`` is the simulator, ``inproc:NAME`` a broken one of the zoo.
+    """Read ``--server``: ``inproc`` is the simulator, ``inproc:NAME`` one in another version
+    (``exchange-2000-sp2``), or a broken one of the zoo.
 
     Raises:
         UsageError: there is no such server; the text names those that there are.
@@ -160,9 +218,14 @@ def load_target(spec: str) -> Target:
 
     scheme, _, name = spec.partition(":")
     if scheme != "inproc":
-        raise UsageError(f"--server {spec!r}: only inproc and inproc:MUTANT can be checked")
+        raise UsageError(f"--server {spec!r}: only inproc and inproc:NAME can be checked")
+    if name in PROFILES:
+        return Target(spec, partial(InProcess, SimulatedServer, profile=name))
     kinds = {"": SimulatedServer} | {mutant.name: mutant.server for mutant in SERVER_MUTANTS}
     if name in kinds:
         return Target(spec, partial(InProcess, kinds[name]))
     known = ", ".join(mutant.name for mutant in SERVER_MUTANTS)
-    raise UsageError(f"--server {spec!r}: the zoo has no server {name!r}; it has {known}")
+    raise UsageError(
+        f"--server {spec!r}: the zoo has no server {name!r}; it has {known}; "
+        f"versions are {', '.join(PROFILES)}"
+    )

@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 from eseback.api import BackupApi
 from eseback.constants import BackupType, InstanceEnd
 from eseback.structures import InstanceBackupInfo
-from eseconform.judge.replay import Chain, SavedDatabase
+from eseconform.judge.replay import PATCH_FILE, Chain, SavedDatabase
 from eseconform.serverside.bench import Bench, CheckOver
 from eseconform.serverside.target import COMPUTER, GROUP, MAIN, SECOND
 from eseconform.zoo.reference import log_generation
@@ -40,6 +40,7 @@ class Taken:
         databases: the stores that it copied.
         images: their files, by name.
         logs: the logs, by generation.
+        patches: the patch files of Exchange 2000 before SP2, by name.
         listed: the names that the server listed, in order.
         truncatable: generations that it named for truncation.
     """
@@ -48,6 +49,7 @@ class Taken:
     databases: tuple[SavedDatabase, ...]
     images: Mapping[str, CopiedFile]
     logs: Mapping[int, CopiedFile]
+    patches: Mapping[str, CopiedFile]
     listed: tuple[str, ...]
     truncatable: tuple[int, ...]
 
@@ -166,6 +168,7 @@ def back_up(
     databases = tuple(SavedDatabase(store, visitor.streams(store)) for store in copied)
     images = {name: visitor.copy(name) for d in databases for name in d.streams}
     listed = visitor.log_list()
+    patches = {name: visitor.copy(name) for name in listed if name.lower().endswith(PATCH_FILE)}
     logs: dict[int, CopiedFile] = {}
     for name in listed:
         generation = log_generation(name)
@@ -179,7 +182,7 @@ def back_up(
     if not logs:
         bench.broke("ESE-SRV-LOG-003", "a backup lists no closed log at all")
         raise CheckOver
-    return Taken(kind, databases, images, logs, listed, truncatable)
+    return Taken(kind, databases, images, logs, patches, listed, truncatable)
 
 
 def chain_of(full: Taken, later: Sequence[Taken], folder: Path) -> Chain:
@@ -187,7 +190,8 @@ def chain_of(full: Taken, later: Sequence[Taken], folder: Path) -> Chain:
     images = {name: _saved(folder, file) for name, file in full.images.items()}
     logs: dict[str, Path] = {}
     for taken in (full, *later):
-        logs.update((file.name, _saved(folder, file)) for file in taken.logs.values())
+        files = (*taken.logs.values(), *taken.patches.values())
+        logs.update((file.name, _saved(folder, file)) for file in files)
     high = max(taken.high for taken in (full, *later))
     return Chain(full.databases, images, logs, full.low, high)
 

@@ -16,7 +16,7 @@ from eseback.constants import InstanceEnd
 from eseback.errors import ConnectionLost, EseBackupError
 from eseback.structures import DatabaseBackupInfo, InstanceBackupInfo
 from eseconform.task import Claim, Outcome
-from eseconform.zoo.reference import ReferenceClient
+from eseconform.zoo.reference import JobFailed, ReferenceClient
 
 PAGE_BYTES = 4096
 
@@ -72,6 +72,8 @@ class SwapsStreams(ReferenceClient):
 
 class IgnoresCount(ReferenceClient):
     """Leaves its read loop at the first read that brings less than was asked for, unstored."""
+
+    counts_bytes = False
 
     def chunks(self, context: int, handle: int, size: int) -> Iterator[tuple[bytearray, int]]:
         for buffer, count in super().chunks(context, handle, size):
@@ -138,7 +140,7 @@ class ClaimsHigherGeneration(ReferenceClient):
 class AlwaysSuccess(ReferenceClient):
     """Logs an error and reports success, because the job has run to its end."""
 
-    def failed(self, error: EseBackupError) -> Claim:
+    def failed(self, error: EseBackupError | JobFailed) -> Claim:
         return self.claim(Outcome.SUCCESS)
 
 

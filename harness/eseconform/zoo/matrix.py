@@ -8,7 +8,7 @@ has none; and a case that catches no mutant is of no use.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from eseconform.events import EventStream
 from eseconform.results import CaseResult
 from eseconform.runner import Settings, run_case
 from eseconform.sut import Sut
-from eseconform.verdicts import Axis, Verdict
+from eseconform.verdicts import Axis, Verdict, sum_up
 from eseconform.zoo.specimens import SPECIMENS, Specimen
 
 BAD = (Verdict.FAIL, Verdict.CRASH)
@@ -71,6 +71,9 @@ class Row:
         if errors:
             return f"the harness failed in {', '.join(errors)}"
         if self.specimen.axis is None:
+            missed = [r.id for r in self.results if r.verdict is Verdict.NOT_APPLICABLE]
+            if missed:
+                return f"a correct client lacks what is asked for in {', '.join(missed)}"
             blamed = [r.id for r in self.results if not r.verdict.is_good]
             return f"a correct client is blamed in {', '.join(blamed)}" if blamed else ""
         if not self.caught_by:
@@ -82,10 +85,17 @@ class Row:
 
 @frozen
 class Matrix:
-    """All clients against all cases."""
+    """Clients against cases.
+
+    Attributes:
+        cases: the cases.
+        rows: one for each client.
+        whole: all clients are there, so that every case has to catch a mutant.
+    """
 
     cases: tuple[Case, ...]
     rows: tuple[Row, ...]
+    whole: bool = True
 
     @property
     def idle_cases(self) -> tuple[str, ...]:
@@ -96,10 +106,10 @@ class Matrix:
             if not any(row.results[index].verdict in BAD for row in self.rows)
         )
 
-    def problems(self, *, every_case_must_catch: bool = True) -> list[str]:
+    def problems(self) -> list[str]:
         """Everything that shows the harness to be wrong; empty when it is right."""
         found = [f"{row.specimen.name}: {row.problem}" for row in self.rows if row.problem]
-        if every_case_must_catch:
+        if self.whole:
             found += [f"case {case}: catches no mutant" for case in self.idle_cases]
         return found
 
@@ -114,7 +124,25 @@ def run_row(specimen: Specimen, cases: Sequence[Case], seed: int) -> Row:
             folder=Path(folder),
             events=EventStream(),
         )
-        return Row(specimen, tuple(run_case(case, settings) for case in cases))
+        return Row(
+            specimen,
+            tuple(
+                run_case(case, settings) if specimen.meets(case) else left_out(case)
+                for case in cases
+            ),
+        )
+
+
+def left_out(case: Case) -> CaseResult:
+    """The result of a case that a client is not put before."""
+    return CaseResult(
+        id=case.id,
+        title=case.title,
+        family=case.family,
+        verdict=Verdict.SKIP,
+        axes=sum_up(()),
+        requirements=case.requirements,
+    )
 
 
 def run_matrix(
@@ -123,25 +151,17 @@ def run_matrix(
     seed: int,
     specimens: Sequence[Specimen] = SPECIMENS,
     processes: int = 1,
-    done: Callable[[Row], None] = lambda row: None,
+    whole: bool = True,
 ) -> Matrix:
-    """Run the whole matrix, client by client, on one or several processes."""
-    rows: list[Row] = []
+    """Run the matrix, client by client, on one or several processes."""
     if processes > 1:
         with ProcessPoolExecutor(processes) as pool:
             names = [specimen.name for specimen in specimens]
             ids = [case.id for case in cases]
-            work = pool.map(_row_by_name, names, [ids] * len(names), [seed] * len(names))
-            _collect(work, rows, done)
+            rows = list(pool.map(_row_by_name, names, [ids] * len(names), [seed] * len(names)))
     else:
-        _collect((run_row(specimen, cases, seed) for specimen in specimens), rows, done)
-    return Matrix(tuple(cases), tuple(rows))
-
-
-def _collect(work: Iterable[Row], rows: list[Row], done: Callable[[Row], None]) -> None:
-    for row in work:
-        rows.append(row)
-        done(row)
+        rows = [run_row(specimen, cases, seed) for specimen in specimens]
+    return Matrix(tuple(cases), tuple(rows), whole)
 
 
 def _row_by_name(name: str, ids: Sequence[str], seed: int) -> Row:

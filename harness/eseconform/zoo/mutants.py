@@ -11,7 +11,7 @@ from typing import BinaryIO
 from eseback.errors import ConnectionLost, EseBackupError
 from eseback.structures import DatabaseBackupInfo, InstanceBackupInfo
 from eseconform.task import Claim, Outcome
-from eseconform.zoo.reference import ReferenceClient
+from eseconform.zoo.reference import JobFailed, ReferenceClient
 
 
 class SkipsStreamingFile(ReferenceClient):
@@ -23,6 +23,8 @@ class SkipsStreamingFile(ReferenceClient):
 
 class IgnoresReadError(ReferenceClient):
     """Takes a failed read for the end of the file."""
+
+    counts_bytes = False
 
     def chunks(self, context: int, handle: int, size: int) -> Iterator[tuple[bytearray, int]]:
         with suppress(EseBackupError):
@@ -38,18 +40,24 @@ class TruncatesEarly(ReferenceClient):
 
     def copy_logs(self, context: int, group: str, logs: Sequence[str]) -> None:
         super().copy_logs(context, group, logs[:-1])
-        self.api.backup_truncate_logs(context)
+        if self.task.kind.truncates:
+            self.api.backup_truncate_logs(context)
         super().copy_logs(context, group, logs[-1:])
 
 
 class StopsShort(ReferenceClient):
     """Leaves the loop when less than a full buffer is left."""
 
+    counts_bytes = False
+
     def chunks(self, context: int, handle: int, size: int) -> Iterator[tuple[bytearray, int]]:
         buffer = bytearray(self.buffer_size)
         received = 0
         while size - received >= len(buffer):
-            received += self.api.backup_read_file(context, handle, buffer)
+            count = self.api.backup_read_file(context, handle, buffer)
+            if not count:
+                return
+            received += count
             yield buffer, len(buffer)
 
 
@@ -110,7 +118,7 @@ class WritesWholeBuffer(ReferenceClient):
 class ClaimsSuccessAfterLostConnection(ReferenceClient):
     """Takes a lost connection at the end of its work for a detail of no weight."""
 
-    def failed(self, error: EseBackupError) -> Claim:
+    def failed(self, error: EseBackupError | JobFailed) -> Claim:
         if isinstance(error, ConnectionLost):
             return self.claim(Outcome.SUCCESS)
         return super().failed(error)

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from eseback.constants import BackupType, InstanceEnd, RegisterFlags
+from eseback.constants import InstanceEnd, RegisterFlags
 from eseback.structures import DatabaseBackupInfo, InstanceBackupInfo
-from eseconform.task import JobKind
 from eseconform.zoo.reference import ReferenceClient
 
 LARGEST_BUFFER = 1 << 20
@@ -38,13 +37,18 @@ class ReversedDatabases(ReferenceClient):
 
 
 class Talkative(ReferenceClient):
-    """Asks for all there is to ask, some of it twice; one context for all groups."""
+    """Asks for all there is to ask, some of it twice; one context for all groups that it need not
+    save at the same time.
+    """
 
     def back_up(self) -> None:
         self.api.get_nodes(None)
         flags = RegisterFlags.BACKUP | RegisterFlags.ONLINE_RESTORE
         self.api.get_registered(self.task.server, None, flags)
-        self.in_context(self.task.groups)
+        if self.task.parallel:
+            super().back_up()
+        else:
+            self.in_context(self.task.groups)
         self.api.get_nodes(self.task.server)
 
     def copy_databases(self, context: int, instance: InstanceBackupInfo) -> None:
@@ -92,9 +96,7 @@ class TriesOutFirst(ReferenceClient):
     """Begins a backup and ends it with an error, to see whether it could; then does it."""
 
     def back_up_group(self, context: int, instance: InstanceBackupInfo) -> None:
-        full = self.task.kind is JobKind.FULL
-        kind = BackupType.FULL if full else BackupType.LOGS_ONLY
-        self.api.backup_setup(context, instance.instance_id, kind)
+        self.set_up(context, instance)
         self.api.backup_instance_end(context, InstanceEnd.ERROR)
         super().back_up_group(context, instance)
 

@@ -7,7 +7,9 @@ the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -18,13 +20,18 @@ from eseback.errors import EseBackupError
 from eseback.structures import DatabaseBackupInfo, InstanceBackupInfo
 from eseconform.task import Claim, JobKind, Outcome, SavedFile, Task
 
-HEX_DIGITS = 5
+HEX_DIGITS = (5, 8)
+"""Digits of a generation in the name of a log: 5 up to Exchange 2003, 8 since 2007."""
+
+
+class JobFailed(Exception):
+    """The job can't be a success, although no call failed; the text says why."""
 
 
 def log_generation(name: str) -> int | None:
     """Generation in a log's file name (``...\\E0000012.log`` is 0x12), or None for another file."""
     stem, _, extension = name.rpartition("\\")[2].partition(".")
-    if extension.lower() != "log" or len(stem) != 3 + HEX_DIGITS:
+    if extension.lower() != "log" or len(stem) - 3 not in HEX_DIGITS:
         return None
     try:
         return int(stem[3:], 16)
@@ -33,28 +40,37 @@ def log_generation(name: str) -> int | None:
 
 
 class ReferenceClient:
-    """One job: for each storage group the databases (full only), the logs, truncation, the end."""
+    """One job: for each storage group the databases (full and copy), the logs, truncation (full
+    and incremental), the end.
+    """
 
     buffer_size = 64 * 1024
+    counts_bytes = True
 
     def __init__(self, api: BackupApi, task: Task) -> None:
         self.api = api
         self.task = task
         self.saved: list[SavedFile] = []
         self.highest: dict[str, int] = {}
-        self.opened = 0
+        self.numbers = itertools.count(1)  # which threads may share
 
     # --- the job ---------------------------------------------------------------------------------
 
     def run(self) -> Claim:
         """Do the job and say how it went."""
         try:
+            self.check_kind()
             self.back_up()
-        except EseBackupError as error:
+        except (EseBackupError, JobFailed) as error:
             return self.failed(error)
         return self.claim(Outcome.SUCCESS)
 
-    def failed(self, error: EseBackupError) -> Claim:
+    def check_kind(self) -> None:
+        """Refuse a job of a kind that did not exist when this client was written."""
+        if self.task.kind not in tuple(JobKind) or not self.task.kind.is_backup:
+            raise JobFailed(f"this client knows no job {str(self.task.kind)!r}")
+
+    def failed(self, error: EseBackupError | JobFailed) -> Claim:
         """What is claimed after an error."""
         return self.claim(Outcome.FAILURE, str(error))
 
@@ -63,9 +79,15 @@ class ReferenceClient:
         return Claim(outcome, tuple(self.saved), self.highest or None, reason)
 
     def back_up(self) -> None:
-        """One context for each storage group."""
-        for group in self.task.groups:
-            self.in_context((group,))
+        """One context for each storage group, and a thread if they are to run at the same time."""
+        if not self.task.parallel:
+            for group in self.task.groups:
+                self.in_context((group,))
+            return
+        with ThreadPoolExecutor(len(self.task.groups)) as pool:
+            jobs = [pool.submit(self.in_context, (group,)) for group in self.task.groups]
+        for job in jobs:
+            job.result()
 
     def in_context(self, groups: Sequence[str]) -> None:
         """Prepare, back up the groups one after the other, End whatever happens."""
@@ -73,11 +95,17 @@ class ReferenceClient:
         by_name = {instance.instance_name: instance for instance in instances}
         try:
             for group in groups:
-                self.back_up_group(context, by_name[group])
-        except EseBackupError:
+                self.back_up_group(context, self.running(by_name, group))
+        except (EseBackupError, JobFailed):
             self.release(context)
             raise
         self.api.backup_end(context)
+
+    def running(self, listed: Mapping[str, InstanceBackupInfo], group: str) -> InstanceBackupInfo:
+        """A storage group among those that Prepare listed; it lists what is running."""
+        if group not in listed:
+            raise JobFailed(f"{group} is not running on {self.task.server}")
+        return listed[group]
 
     def release(self, context: int) -> None:
         """Give the context back after an error; the first error is the one to report."""
@@ -86,19 +114,24 @@ class ReferenceClient:
 
     def back_up_group(self, context: int, instance: InstanceBackupInfo) -> None:
         """Setup, files, truncation, InstanceEnd; after an error InstanceEnd(ERROR)."""
-        full = self.task.kind is JobKind.FULL
-        backup_type = BackupType.FULL if full else BackupType.LOGS_ONLY
-        self.api.backup_setup(context, instance.instance_id, backup_type)
+        self.set_up(context, instance)
         try:
-            if full:
+            if self.task.kind.has_databases:
                 self.copy_databases(context, instance)
             logs = self.api.backup_get_log_and_patch_files(context)
             self.copy_logs(context, instance.instance_name, logs)
-            self.api.backup_truncate_logs(context)
+            if self.task.kind.truncates:
+                self.api.backup_truncate_logs(context)
             self.api.backup_instance_end(context, InstanceEnd.SUCCESS)
-        except EseBackupError:
+        except (EseBackupError, JobFailed):
             self.abandon(context)
             raise
+
+    def set_up(self, context: int, instance: InstanceBackupInfo) -> None:
+        """Begin the backup of a storage group."""
+        images = self.task.kind.has_databases
+        backup_type = BackupType.FULL if images else BackupType.LOGS_ONLY
+        self.api.backup_setup(context, instance.instance_id, backup_type)
 
     def abandon(self, context: int) -> None:
         """Tell the server that this group's backup failed."""
@@ -108,8 +141,13 @@ class ReferenceClient:
     # --- files -----------------------------------------------------------------------------------
 
     def databases(self, instance: InstanceBackupInfo) -> Sequence[DatabaseBackupInfo]:
-        """The databases to copy, in order: all that are mounted."""
-        return [d for d in instance.databases if d.flags & DatabaseFlags.MOUNTED]
+        """The databases to copy, in order: all that are mounted, or those of them in the task."""
+        mounted = [d for d in instance.databases if d.flags & DatabaseFlags.MOUNTED]
+        asked = self.task.databases
+        missing = set(asked) - {d.display_name for d in mounted}
+        if missing:
+            raise JobFailed(f"not mounted: {', '.join(sorted(missing))}")
+        return [d for d in mounted if not asked or d.display_name in asked]
 
     def streams(self, database: DatabaseBackupInfo) -> Sequence[str]:
         """The files of a database, in order."""
@@ -137,7 +175,14 @@ class ReferenceClient:
             for chunk in self.chunks(context, opened.handle, opened.size):
                 self.store(sink, *chunk)
         self.close_file(context, opened.handle)
-        self.saved.append(SavedFile(save_as or name, path.stat().st_size, path))
+        size = path.stat().st_size
+        self.check_size(name, size, opened.size)
+        self.saved.append(SavedFile(save_as or name, size, path))
+
+    def check_size(self, name: str, received: int, announced: int) -> None:
+        """A file that ends before the size that its open announced is not whole."""
+        if self.counts_bytes and received < announced:
+            raise JobFailed(f"{name}: {received} of {announced} bytes came")
 
     def close_file(self, context: int, handle: int) -> None:
         """Close a file that was read."""
@@ -158,5 +203,4 @@ class ReferenceClient:
         only.
         """
         tail = "".join(c if c.isalnum() or c in ".-_" else "_" for c in name.rpartition("\\")[2])
-        self.opened += 1
-        return self.task.set_folder / f"{self.opened:04d}-{tail}"
+        return self.task.set_folder / f"{next(self.numbers):04d}-{tail}"

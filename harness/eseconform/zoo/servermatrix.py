@@ -1,6 +1,8 @@
 """The kill matrix of servers: every broken server against every check, and the plain simulator.
 
-Every mutant must be failed on the rule that it breaks; the plain simulator must pass everything.
+Every mutant must be failed on the rule that it breaks; the plain simulator must pass everything;
+and every check must fail a mutant for the very rule that it breaks: a check that only stumbles over
+servers whose bug is elsewhere shows nothing of its own.
 """
 
 from __future__ import annotations
@@ -65,15 +67,27 @@ class ServerRow:
 
 @frozen
 class ServerMatrix:
-    """All servers against all checks."""
+    """Servers against checks; ``whole``: all servers, so that every check has to find one."""
 
     checks: tuple[Check, ...]
     rows: tuple[ServerRow, ...]
+    whole: bool = True
 
     @property
+    def idle_checks(self) -> tuple[str, ...]:
+        """Checks that fail no mutant for the rule that it breaks."""
+        return tuple(
+            check.id
+            for index, check in enumerate(self.checks)
+            if not any(row.failed_rightly(row.results[index]) for row in self.rows)
+        )
+
     def problems(self) -> list[str]:
         """Everything that shows the checks to be wrong; empty when they are right."""
-        return [f"{row.name}: {row.problem}" for row in self.rows if row.problem]
+        found = [f"{row.name}: {row.problem}" for row in self.rows if row.problem]
+        if self.whole:
+            found += [f"check {check}: finds no mutant by its rule" for check in self.idle_checks]
+        return found
 
 
 def run_server_matrix(
@@ -82,6 +96,7 @@ def run_server_matrix(
     mutants: Sequence[ServerMutant] = SERVER_MUTANTS,
     checks: Sequence[Check] = CHECKS,
     jobs: int = 1,
+    whole: bool = True,
 ) -> ServerMatrix:
     """Run the plain simulator and the mutants through checks, on one or several processes."""
     servers: list[ServerMutant | None] = [None, *mutants]
@@ -100,4 +115,5 @@ def run_server_matrix(
             ServerRow(server, tuple(results[index * size : (index + 1) * size]))
             for index, server in enumerate(servers)
         ),
+        whole,
     )

@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
-from attrs import frozen
-
-from eseback.api import BackupApi
-from eseconform.task import Claim, Task
 from eseconform.verdicts import Axis
-from eseconform.zoo import careless, mutants, odd, unruly
+from eseconform.zoo import breadth, careless, mutants, odd, unruly
 from eseconform.zoo.reference import ReferenceClient
+from eseconform.zoo.restorers import RESTORE_CONTROL, RESTORE_MUTANTS, RESTORE_ODD
+from eseconform.zoo.specimen import Specimen, explained
 
-
-@frozen
-class Specimen:
-    """One client of the zoo; calling it does a job, as the harness expects of a factory.
-
-    Attributes:
-        client: the class.
-        axis: where its bug has to be caught; None for a client that has none.
-        explanation: one sentence for somebody who reads the report.
-    """
-
-    client: type[ReferenceClient]
-    axis: Axis | None
-    explanation: str
-
-    @property
-    def name(self) -> str:
-        """Name for reports and the command line: the class's in snake case."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "_", self.client.__name__).lower()
-
-    @property
-    def sut(self) -> str:
-        """What to give to ``--sut`` to run this client alone."""
-        return f"python:eseconform.zoo:{self.name}"
-
-    def __call__(self, api: BackupApi, task: Task) -> Claim:
-        return self.client(api, task).run()
-
-
-def explained(client: type[ReferenceClient]) -> str:
-    """What a client does, in one sentence: the first paragraph of its class."""
-    return " ".join((client.__doc__ or "").split())
+__all__ = ["CONTROL", "MUTANTS", "ODD", "SPECIMENS", "Specimen", "explained"]
 
 
 MUTANTS: tuple[Specimen, ...] = (
@@ -127,6 +92,30 @@ MUTANTS: tuple[Specimen, ...] = (
             (unruly.GoesOnAfterError, Axis.PROTOCOL),
             (unruly.EndsTwice, Axis.PROTOCOL),
             (unruly.SucceedsWithoutLogs, Axis.PROTOCOL),
+            (breadth.TruncatesAfterCopy, Axis.PROTOCOL),
+            (breadth.TruncatesAfterDifferential, Axis.DATA),
+            (breadth.IgnoresMissingFull, Axis.HONESTY),
+            (breadth.TakesAnyJobForFull, Axis.HONESTY),
+            (breadth.SetsUpFullForLogs, Axis.PROTOCOL),
+            (breadth.PartialTakesFirst, Axis.DATA),
+            (breadth.WritesIntoEarlierSet, Axis.DATA),
+            (breadth.SwapsDatabases, Axis.DATA),
+            (breadth.IgnoresPatchFiles, Axis.PROTOCOL),
+            (breadth.LogsOfDigitsOnly, Axis.DATA),
+            (breadth.KnowsFiveDigits, Axis.DATA),
+            (breadth.AssumesStreamingFile, Axis.PROTOCOL),
+            (breadth.OpensDismountedStores, Axis.PROTOCOL),
+            (breadth.CountsIn32Bits, Axis.DATA),
+            (breadth.TrustsEndOfFile, Axis.DATA),
+            (breadth.ReadsNothingFirst, Axis.PROTOCOL),
+            (breadth.GuessesAnnotation, Axis.PROTOCOL),
+            (breadth.LetsErrorsThrough, Axis.HONESTY),
+            (breadth.ClaimsEveryGroup, Axis.HONESTY),
+            (breadth.MovesFilesAway, Axis.HONESTY),
+            (breadth.RoundsSizesUp, Axis.HONESTY),
+            (breadth.BacksUpTwice, Axis.PROTOCOL),
+            (breadth.SharesHandle, Axis.PROTOCOL),
+            (breadth.SharesContext, Axis.PROTOCOL),
         )
     ),
 )
@@ -154,4 +143,7 @@ ODD: tuple[Specimen, ...] = (
 
 CONTROL = Specimen(ReferenceClient, None, "The client that the others are made from.")
 
-SPECIMENS: tuple[Specimen, ...] = (CONTROL, *MUTANTS, *ODD)
+SPECIMENS: tuple[Specimen, ...] = (
+    *(CONTROL, *MUTANTS, *ODD),
+    *(RESTORE_CONTROL, *RESTORE_MUTANTS, *RESTORE_ODD),
+)

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from eseback.constants import BackupType, InstanceEnd
+from eseback.constants import InstanceEnd
 from eseback.errors import EseBackupError
 from eseback.structures import InstanceBackupInfo
-from eseconform.task import JobKind
 from eseconform.zoo.reference import ReferenceClient, log_generation
 
 
@@ -19,14 +18,13 @@ class ForgetsInstanceEnd(ReferenceClient):
     """Ends the context without InstanceEnd, and takes the silence for success."""
 
     def back_up_group(self, context: int, instance: InstanceBackupInfo) -> None:
-        full = self.task.kind is JobKind.FULL
-        backup_type = BackupType.FULL if full else BackupType.LOGS_ONLY
-        self.api.backup_setup(context, instance.instance_id, backup_type)
-        if full:
+        self.set_up(context, instance)
+        if self.task.kind.has_databases:
             self.copy_databases(context, instance)
         logs = self.api.backup_get_log_and_patch_files(context)
         self.copy_logs(context, instance.instance_name, logs)
-        self.api.backup_truncate_logs(context)
+        if self.task.kind.truncates:
+            self.api.backup_truncate_logs(context)
 
 
 class NeverEndsContext(ReferenceClient):
@@ -36,7 +34,7 @@ class NeverEndsContext(ReferenceClient):
         context, instances = self.api.backup_prepare(self.task.server, self.task.annotation)
         by_name = {instance.instance_name: instance for instance in instances}
         for group in groups:
-            self.back_up_group(context, by_name[group])
+            self.back_up_group(context, self.running(by_name, group))
 
 
 class NeverCloses(ReferenceClient):
@@ -69,9 +67,11 @@ class GuessesLogList(ReferenceClient):
 
     def copy_logs(self, context: int, group: str, logs: Sequence[str]) -> None:
         super().copy_logs(context, group, logs)
-        last = log_generation(logs[-1]) or 0
-        folder, _, name = logs[-1].rpartition("\\")
-        self.copy_file(context, f"{folder}\\{name[:3]}{last + 1:05X}.log")
+        last = next(name for name in reversed(logs) if log_generation(name) is not None)
+        folder, _, name = last.rpartition("\\")
+        digits = len(name) - len("E00.log")
+        following = (log_generation(last) or 0) + 1
+        self.copy_file(context, f"{folder}\\{name[:3]}{following:0{digits}X}.log")
 
 
 class TruncatesBeforeList(ReferenceClient):
@@ -104,7 +104,7 @@ class EndsTwice(ReferenceClient):
         by_name = {instance.instance_name: instance for instance in instances}
         try:
             for group in groups:
-                self.back_up_group(context, by_name[group])
+                self.back_up_group(context, self.running(by_name, group))
         finally:
             self.release(context)
             self.release(context)
@@ -114,10 +114,10 @@ class SucceedsWithoutLogs(ReferenceClient):
     """Ends a full backup when the databases are done: the logs are in the next one anyway."""
 
     def back_up_group(self, context: int, instance: InstanceBackupInfo) -> None:
-        if self.task.kind is not JobKind.FULL:
+        if not self.task.kind.has_databases:
             super().back_up_group(context, instance)
             return
-        self.api.backup_setup(context, instance.instance_id, BackupType.FULL)
+        self.set_up(context, instance)
         self.copy_databases(context, instance)
         with suppress(EseBackupError):
             self.api.backup_instance_end(context, InstanceEnd.SUCCESS)
