@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import statistics
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -13,9 +15,15 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.clock import core_seconds
-from benchmarks.table import Goal, Measurement, as_extra_info
+from benchmarks.table import Goal, GoalKind, Measurement, as_extra_info
 
 _HERE = Path(__file__).parent
+_MEMORY_ROUNDS = 2
+_PRINT_PEAK = """
+import pathlib
+status = pathlib.Path("/proc/self/status").read_text()
+print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,20 +61,23 @@ class Measure:
         unit: str = "s",
         rounds: int = 15,
         prepare: Callable[[], object] | None = None,
+        clock: Callable[[], float] = core_seconds,
     ) -> Measurement:
         """Measure `rounds` rounds after one for warming up.
 
         `amount` is the work of one call of either, in `unit`; unit `s` shows times, not rates.
         `prepare` runs before each call of the subject, unmeasured. The yardstick runs in
-        pytest-benchmark's set-up hook, so that both meet the same moods of the machine.
+        pytest-benchmark's set-up hook, so that both meet the same moods of the machine. A `clock`
+        of the yardstick's other than `core_seconds` must be the subject's too:
+        `@pytest.mark.benchmark(timer=...)`.
         """
         times: list[float] = []
 
         def before_each_round() -> None:
             gc.collect()
-            begin = core_seconds()
+            begin = clock()
             yardstick()
-            times.append(core_seconds() - begin)
+            times.append(clock() - begin)
             if prepare is not None:
                 prepare()
 
@@ -82,6 +93,45 @@ class Measure:
             amount=amount,
             unit=unit,
             goal=goal,
+        )
+        self._benchmark.extra_info.update(as_extra_info(measurement))
+        return measurement
+
+    def memory(self, name: str, program: str, folder: Path, *, limit: float) -> Measurement:
+        """Measure the memory of a new process that runs `program`, beside one that does nothing.
+
+        `limit` in MiB; `folder` is for bytecode. What a process took at most is its own high-water
+        mark of resident memory, interpreter and modules included. Linux only.
+        """
+        environment = cached_bytecode(folder)
+
+        def peak_mib(source: str) -> float:
+            done = subprocess.run(
+                [sys.executable, "-c", source + _PRINT_PEAK],
+                env=environment,
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            return int(done.stdout) / 1024
+
+        peaks = [peak_mib(program) for _ in range(_MEMORY_ROUNDS)]
+        bare = peak_mib("")
+        # One more, for the entry in the report: how long it took says nothing here.
+        run = cast("Callable[..., object]", self._benchmark.pedantic)
+        run(lambda: peak_mib(program), rounds=1)
+        stats = self._benchmark.stats
+        assert stats is not None, "benchmarks are switched off: run them through benchmarks/run.py"
+        measurement = Measurement(
+            name=name,
+            subject_seconds=stats.stats.median,
+            yardstick="python -c pass",
+            yardstick_seconds=stats.stats.median,
+            amount=1,
+            unit="s",
+            goal=Goal(GoalKind.MIB_MAX, limit),
+            subject_mib=max(peaks),
+            yardstick_mib=bare,
         )
         self._benchmark.extra_info.update(as_extra_info(measurement))
         return measurement

@@ -24,6 +24,7 @@ class GoalKind(Enum):
     TIME_RATIO_MAX = "time <= {} times the yardstick's"
     RATE_MIN = ">= {} {}/s"
     SECONDS_MAX = "<= {} s"
+    MIB_MAX = "<= {} MiB of memory"
 
 
 @frozen
@@ -36,7 +37,10 @@ class Goal:
 
 @frozen
 class Measurement:
-    """Medians of one benchmark: seconds for `amount` units of work, by subject and yardstick."""
+    """Medians of one benchmark: seconds for `amount` units of work, by subject and yardstick.
+
+    Where memory was measured (`MIB_MAX`), the MiB that both took at most.
+    """
 
     name: str
     subject_seconds: float
@@ -45,6 +49,8 @@ class Measurement:
     amount: float
     unit: str
     goal: Goal
+    subject_mib: float = 0.0
+    yardstick_mib: float = 0.0
 
     @property
     def speed_ratio(self) -> float:
@@ -68,6 +74,8 @@ class Measurement:
                 return self.rate >= self.goal.limit
             case GoalKind.SECONDS_MAX:
                 return self.subject_seconds <= self.goal.limit
+            case GoalKind.MIB_MAX:
+                return self.subject_mib <= self.goal.limit
 
 
 def as_extra_info(measurement: Measurement) -> dict[str, Any]:
@@ -102,10 +110,15 @@ def _row(measurement: Measurement) -> Sequence[str]:
     goal = measurement.goal
     times = measurement.unit == "s"  # as many times the yardstick as a start takes
     ratio = 1 / measurement.speed_ratio if times else measurement.speed_ratio
+    subject = _figure(measurement, measurement.subject_seconds)
     yardstick = _figure(measurement, measurement.yardstick_seconds)
+    if goal.kind is GoalKind.MIB_MAX:
+        ratio = measurement.subject_mib / measurement.yardstick_mib
+        subject = f"{_short(measurement.subject_mib)} MiB"
+        yardstick = f"{_short(measurement.yardstick_mib)} MiB"
     return (
         measurement.name,
-        _figure(measurement, measurement.subject_seconds),
+        subject,
         f"{measurement.yardstick}: {yardstick}",
         f"{ratio:.3g}",
         goal.kind.value.format(_short(goal.limit), measurement.unit),

@@ -1,6 +1,7 @@
-"""What the client does about a fault at each call of a backup: docs/client-faults.md.
+"""What the client does about a fault at each call of a backup and a restore: docs/client-faults.md.
 
-The table is what ``tests/esebcli/test_faults.py`` asserts, cell by cell, on a simulated server.
+The tables are what ``tests/esebcli/test_faults.py`` and ``test_restore_faults.py`` assert, cell by
+cell, on a simulated server.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Fault(Enum):
 
 
 class Outcome(Enum):
-    """How the job ends. In no case is it called a success, and the exit code is 1."""
+    """How a backup ends. In no case is it called a success, and the exit code is 1."""
 
     NOTHING = "nothing written"
     ABANDONED = "abandoned"
@@ -79,12 +80,71 @@ ROWS: Final = (
 """The calls of a backup in order."""
 
 
+class RestoreOutcome(Enum):
+    """How a restore ends. In no case is it called a success, and the exit code is 1."""
+
+    UNTOUCHED = "untouched"
+    UNFINISHED = "unfinished"
+    RECOVERED = "recovered, end unconfirmed"
+
+
+RESTORE_MEANINGS: Final[Mapping[RestoreOutcome, str]] = MappingProxyType(
+    {
+        RestoreOutcome.UNTOUCHED: (
+            "No file on the server was written. The context is closed with ABORT, if there is one."
+        ),
+        RestoreOutcome.UNFINISHED: (
+            "The databases may be overwritten in part and count as not recovered, also where the "
+            "server recovered them and its answer was lost. An open file is closed, the context is "
+            "closed with ABORT, and the user is told to restore again. That is possible at once; "
+            "where the server made a context that the client never heard of, it has to end with "
+            "the connection before."
+        ),
+        RestoreOutcome.RECOVERED: (
+            "The server said that the databases are recovered; only the end of the context was not "
+            "confirmed."
+        ),
+    }
+)
+
+
+@frozen
+class RestoreRow:
+    """A call of a restore and how the job ends for each fault.
+
+    ``at``: words for which of several such calls; ``nth`` is its number among them, None for any.
+    """
+
+    method: str
+    outcome: RestoreOutcome
+    at: str = ""
+    nth: int | None = None
+
+
+RESTORE_ROWS: Final = (
+    RestoreRow("restore_open", RestoreOutcome.UNTOUCHED),
+    RestoreRow("restore_get_environment", RestoreOutcome.UNTOUCHED),
+    RestoreRow("restore_add_database", RestoreOutcome.UNTOUCHED),
+    RestoreRow("restore_open_file", RestoreOutcome.UNFINISHED),
+    RestoreRow("restore_write_file", RestoreOutcome.UNFINISHED),
+    RestoreRow("restore_close_file", RestoreOutcome.UNFINISHED),
+    RestoreRow("restore_save_environment", RestoreOutcome.UNFINISHED),
+    RestoreRow("restore_close", RestoreOutcome.UNFINISHED, "between two sets", 1),
+    RestoreRow("restore_reopen", RestoreOutcome.UNFINISHED),
+    RestoreRow("restore_complete", RestoreOutcome.UNFINISHED),
+    RestoreRow("restore_close", RestoreOutcome.RECOVERED, "at the end", 2),
+)
+"""The calls of a restore of two sets in order."""
+
+
 def faults_page() -> str:
     """The table as Markdown."""
     return "\n".join(_lines()) + "\n"
 
 
 def _lines() -> Iterator[str]:
+    yield "## Backup"
+    yield ""
     yield (
         "A fault at any call of a backup, at the first, a middle or the last time it is made, ends "
         "in one of three ways. Everything turns on the *seal*: the manifest on disk says that the "
@@ -94,9 +154,34 @@ def _lines() -> Iterator[str]:
     for outcome, meaning in MEANINGS.items():
         yield f"* **{outcome.value}**: {meaning}"
     yield ""
-    yield " | ".join(["| Call", *(fault.value for fault in Fault)]) + " |"
+    yield _line("Call", *(fault.value for fault in Fault))
     yield "| --- " * (1 + len(Fault)) + "|"
     for row in ROWS:
         note = " (full, incremental)" if row.truncating_only else ""
-        cells = [row.outcomes[fault].value for fault in Fault]
-        yield " | ".join([f"| `{CALL_BY_METHOD[row.method].documented}`{note}", *cells]) + " |"
+        yield _line(_name(row.method, note), *(row.outcomes[fault].value for fault in Fault))
+    yield ""
+    yield "## Restore"
+    yield ""
+    yield (
+        "Sets that can't be restored are refused before the first call. After that, everything "
+        "turns on two moments: the first OpenFile, up to which nothing on the server was changed, "
+        "and the Complete that succeeds. A second error, while the client tidies up, is told after "
+        "the first and never in its place."
+    )
+    yield ""
+    for ending, meaning in RESTORE_MEANINGS.items():
+        yield f"* **{ending.value}**: {meaning}"
+    yield ""
+    yield _line("Call", *(fault.value for fault in Fault))
+    yield "| --- " * (1 + len(Fault)) + "|"
+    for restore in RESTORE_ROWS:
+        note = f" ({restore.at})" if restore.at else ""
+        yield _line(_name(restore.method, note), *([restore.outcome.value] * len(Fault)))
+
+
+def _name(method: str, note: str) -> str:
+    return f"`{CALL_BY_METHOD[method].documented}`{note}"
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -22,6 +22,7 @@ from eseconform.report import coverage
 from tools.assumptions import MarkError, assumptions_page, collect_assumptions
 from tools.client_faults import faults_page
 from tools.error_coverage import coverage_page
+from tools.restore_errors import restore_errors_page
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -53,7 +54,7 @@ PAGES: Final[Mapping[str, Page]] = {
     ),
     "client-faults.md": Page(
         "What the client does about each fault",
-        "tools/client_faults.py, which tests/esebcli/test_faults.py asserts cell by cell",
+        "tools/client_faults.py, whose cells two tests of tests/esebcli assert one by one",
         faults_page,
     ),
     "coverage.md": Page(
@@ -65,6 +66,11 @@ PAGES: Final[Mapping[str, Page]] = {
         "Which errors and events a backup meets",
         "tools/error_coverage.py, which tests/esesim/test_errors_provoked.py asserts row by row",
         coverage_page,
+    ),
+    "restore-errors.md": Page(
+        "Which errors a restore and a recovery meet",
+        "the tests that it names, by tools/restore_errors.py",
+        lambda: restore_errors_page(ROOT),
     ),
     "state-diagram.md": Page(
         "How calls lead from state to state",

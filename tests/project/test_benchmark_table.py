@@ -44,11 +44,13 @@ MEASURED = Measurement(
         (GoalKind.TIME_RATIO_MAX, 4.0, 3.9),
         (GoalKind.RATE_MIN, 400, 401),
         (GoalKind.SECONDS_MAX, 0.020, 0.019),
+        (GoalKind.MIB_MAX, 48, 47.9),
     ],
 )
 def test_goal_is_met_up_to_its_limit(kind: GoalKind, met: float, missed: float) -> None:
-    assert evolve(MEASURED, goal=Goal(kind, met)).is_met
-    assert not evolve(MEASURED, goal=Goal(kind, missed)).is_met
+    measured = evolve(MEASURED, subject_mib=48)
+    assert evolve(measured, goal=Goal(kind, met)).is_met
+    assert not evolve(measured, goal=Goal(kind, missed)).is_met
 
 
 def row(measurement: Measurement) -> list[str]:
@@ -83,6 +85,12 @@ def test_row_of_a_large_rate_is_rounded_to_three_digits() -> None:
     calls = evolve(MEASURED, amount=6_667, unit="calls", goal=Goal(GoalKind.RATE_MIN, 300_000))
     assert row(calls)[1] == "333,000 calls/s"
     assert row(calls)[4] == ">= 300,000 calls/s"
+
+
+def test_row_of_memory() -> None:
+    goal = Goal(GoalKind.MIB_MAX, 40)
+    memory = evolve(MEASURED, unit="s", goal=goal, subject_mib=48.25, yardstick_mib=9.65)
+    assert row(memory)[1:] == ["48.2 MiB", "crc: 9.65 MiB", "5", "<= 40 MiB of memory", "**no**"]
 
 
 def test_measurement_survives_the_report() -> None:

@@ -113,6 +113,19 @@ def test_wheel_holds_every_file_of_a_package(distribution: Distribution, package
     assert expected - distribution.wheel_names() == set()
 
 
+def test_wheel_holds_what_is_no_python(distribution: Distribution) -> None:
+    """Cases, rules, topologies, templates and the IDL: a build drops such files in silence."""
+    data = {name for name in distribution.wheel_names() if not name.endswith((".py", ".typed"))}
+    assert data >= {
+        "eseback/eseback.idl",
+        *(f"esesim/topologies/{name}.toml" for name in ("demo", "minimal")),
+        *(f"eseconform/{name}.toml" for name in ("requirements", "servers", "cases/cases")),
+        *(f"eseconform/report/templates/{name}" for name in ("page.html.j2", "style.css")),
+    }
+    expected = {name for package in PACKAGES for name in package_files(package)}
+    assert {name for name in data if "dist-info" not in name} <= expected
+
+
 def test_wheel_holds_nothing_else(distribution: Distribution) -> None:
     tops = {name.partition("/")[0] for name in distribution.wheel_names()}
     assert tops == {*PACKAGES, "esesim-0.1.0.dist-info"}
@@ -148,6 +161,17 @@ def test_installed_wheel_works_by_itself(
     )
     assert str(bare_environment.parent.parent) in found.splitlines()[0]
     assert "demo.toml" in found.splitlines()[1]
+    # Every kind of data file has a part in this: rules, cases, topologies, templates.
+    options = ("--sut", "python:esebcli.sut:client", "--case", "sanity", "--out", "report")
+    done = subprocess.run(
+        [bare_environment.parent / "eseconform", "check", *options],
+        cwd=bare_environment.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (bare_environment.parent / "report" / "index.html").is_file()
 
 
 def test_editable_install_follows_the_tree(bare_environment: Path) -> None:

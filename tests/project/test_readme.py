@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -18,44 +19,88 @@ pytestmark = [pytest.mark.slow, pytest.mark.uncovered]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    """The fenced blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = ("esesim", "esebcli", "eseconform")
 
 
-def console_lines() -> list[str]:
-    """What README.md tells its reader to type."""
-    lines = (line for block in blocks("console") for line in block.splitlines())
-    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+def blocks(*languages: str) -> list[tuple[str, str]]:
+    """The fenced blocks of these languages, each with its language, in their order."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return [(language, text) for language, text in found if language in languages]
+
+
+def lines_of(block: str) -> list[str]:
+    """What a block tells its reader to type."""
+    return [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
+
+
+def mentions() -> list[str]:
+    """The commands that stand within sentences."""
+    prose = re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
+    quoted = (" ".join(text.split()) for text in re.findall(r"`([^`]+)`", prose))
+    return [text for text in quoted if re.match(rf"({'|'.join(COMMANDS)}) [a-z-]", text)]
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command of ours in a folder."""
+    program, *arguments = command
+    return subprocess.run(
+        [Path(sysconfig.get_path("scripts")) / program, *arguments],
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_two_commands_are_targets_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = [line.split()[1] for line in console_lines() if line.startswith("make ")]
+    lines = [line for _, block in blocks("console") for line in lines_of(block)]
+    targets = [line.split()[1] for line in lines if line.startswith("make ")]
     assert targets == ["demo", "test"]
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
 
 
-def test_examples_run_one_after_the_other(tmp_path: Path) -> None:
-    commands = [line for line in console_lines() if not line.startswith("make ")]
-    assert {shlex.split(line)[0] for line in commands} == {"esesim", "esebcli", "eseconform"}
-    scripts = Path(sysconfig.get_path("scripts"))
-    for line in commands:
-        program, *arguments = shlex.split(line)
-        done = subprocess.run(
-            [scripts / program, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "COLUMNS": "200"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+def test_the_tour_works_from_its_first_line_to_its_last(tmp_path: Path) -> None:
+    shown = set()
+    said = ""
+    for language, block in blocks("console", "python"):
+        if language == "python":
+            done = run_python("-c", block, cwd=tmp_path)
+            assert done.returncode == 0, f"{block}\n{done.stderr}"
+            said = done.stdout
+            continue
+        for line in lines_of(block):
+            command = shlex.split(line)
+            if command[0] == "make":
+                continue
+            done = run(command, tmp_path)
+            assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+            shown.add(" ".join(command[:2]))
+    assert shown >= {
+        *("esesim init", "esesim show"),
+        *("esebcli nodes", "esebcli backup", "esebcli verify", "esebcli show", "esebcli restore"),
+        *("eseconform check", "eseconform report", "eseconform enumerate", "eseconform fuzz"),
+    }
+    # The last one, the library's, has read a database.
+    assert sum(int(line.split()[0]) for line in said.splitlines()) > 1 << 20
 
 
-def test_library_example_reads_a_database() -> None:
-    (program,) = blocks("python")
-    done = run_python("-c", program)
-    assert done.returncode == 0, done.stderr
-    sizes = [int(line.split()[0]) for line in done.stdout.splitlines()]
-    assert sum(sizes) > 1 << 20
+@pytest.mark.parametrize("mention", mentions())
+def test_commands_within_sentences_exist_with_their_options(mention: str, tmp_path: Path) -> None:
+    words = mention.split()
+    names = list(itertools.takewhile(lambda word: re.fullmatch("[a-z-]+", word), words[:3]))
+    options = {word for word in words if word.startswith("--")}
+    # What follows a command without commands of its own is its first argument.
+    for count in (len(names), 2):
+        helped = run([*names[:count], "--help"], tmp_path)
+        if helped.returncode == 0:
+            break
+    assert helped.returncode == 0, helped.stderr
+    missing = {option for option in options if not re.search(rf"{option}\b", helped.stdout)}
+    assert missing == set()
+
+
+def test_sentences_mention_commands() -> None:
+    assert "eseconform check --expect FILE" in mentions()
+    assert "eseconform expect update FILE RESULTS.json" in mentions()
