@@ -178,7 +178,7 @@ def _interrupted(job: RestoreJob | None) -> str:
     """What to say after Ctrl-C."""
     names = ", ".join(map(repr, job.unfinished)) if job else ""
     if not names:
-        return "interrupted; nothing was left overwritten and not recovered"
+        return "interrupted; no database was left half restored"
     return f"interrupted; not recovered, and perhaps overwritten in part: {names}; restore again"
 
 

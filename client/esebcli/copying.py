@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import mmap
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol
 
 from attrs import frozen
 
@@ -29,10 +29,6 @@ class ByteSink(Protocol):
     def feed(self, data: memoryview) -> None:
         """The next bytes of the file."""
         ...
-
-
-Write = Callable[[memoryview], object]
-"""Writes all of the bytes that it is given."""
 
 
 @frozen
@@ -76,9 +72,9 @@ class FileReader:
         return opened[0].handle, opened[0].size
 
     def copy(
-        self, original_name: str, handle: int, size: int, write: Write, sink: ByteSink
+        self, original_name: str, handle: int, size: int, target: BinaryIO, sink: ByteSink
     ) -> Copied:
-        """Copy an open file by way of ``write``, show its bytes to ``sink``, and close it.
+        """Copy an open file into ``target``, show its bytes to ``sink``, and close it.
 
         Raises:
             EseBackupError: a call failed. The handle is left to InstanceEnd: after a failed read
@@ -86,7 +82,7 @@ class FileReader:
             JobError: too many or too few bytes. Like any error of ours it closes the handle first.
         """
         try:
-            copied = self._copy(original_name, handle, size, write, sink)
+            copied = self._copy(original_name, handle, size, target, sink)
         except EseBackupError:
             raise
         except BaseException:
@@ -98,7 +94,7 @@ class FileReader:
         return copied
 
     def _copy(
-        self, original_name: str, handle: int, size: int, write: Write, sink: ByteSink
+        self, original_name: str, handle: int, size: int, target: BinaryIO, sink: ByteSink
     ) -> Copied:
         digest = hashlib.sha256()
         copied = 0
@@ -117,7 +113,7 @@ class FileReader:
             data = self.buffer[:count]
             digest.update(data)
             sink.feed(data)
-            write(data)
+            target.write(data)
         if copied != size:
             raise JobError(f"{original_name}: the server announced {size} bytes and sent {copied}")
         return Copied(copied, digest.hexdigest())

@@ -18,7 +18,7 @@ from attrs import Factory, frozen
 
 from eseback.api import BackupApi
 from eseback.errors import EseBackupError
-from esebcli.copying import BUFFER_SIZE, Write
+from esebcli.copying import BUFFER_SIZE
 from esebcli.durable import naming
 from esebcli.errors import JobError
 from esebcli.fileaccess import FileAccess
@@ -77,7 +77,9 @@ class FileRestorer:
             raise
         self.api.restore_close_file(self.context, handle)
 
-    def _copy(self, file: SavedFile, source: BufferedReader, write: Write) -> None:
+    def _copy(
+        self, file: SavedFile, source: BufferedReader, write: Callable[[memoryview], object]
+    ) -> None:
         digest = hashlib.sha256()
         written = 0
         while True:

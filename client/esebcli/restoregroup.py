@@ -122,12 +122,15 @@ class GroupRestore:
         # begun anew with the original's files named.
         self._api.restore_close(context, RestoreClose.ABORT)
         self._context = None
+        # Should it be refused there, nobody is to read that it went to the other place.
+        self._note(log_path=None, databases=(), warnings=self.plan.warnings)
         self._look_what_runs()
         begun = self._open_and_place(self.plan.group)
         final = {one.destinations for one in self._result.databases}
         texts = (
             f"the server would put database {one.name!r} to {', '.join(one.destinations)}; "
-            "it is restored to its own storage group, because no other one was named"
+            "it is restored to its own storage group, because no other one was named; if that is "
+            "where its store is now, name the file (--place)"
             for one in first
             if one.destinations not in final
         )

@@ -151,18 +151,13 @@ class GroupSaver:
 
         reader = FileReader(context.api, context.handle, self._buffer, before_read)
         path = self.writer.group_folder(self.group) / name
-        with self.writer.create_file(self.group, name) as target:
-
-            def write(data: memoryview) -> None:
-                with naming(path):
-                    target.write(data)
-
+        # The server's errors are no OSErrors: those are of this file, also when it is closed.
+        with naming(path), self.writer.create_file(self.group, name) as target:
             handle, size = reader.open(original)
             check = check_for(kind, name, size, self.depth)
-            copied = reader.copy(original, handle, size, write, check)
-            with naming(path):
-                target.flush()
-                os.fsync(target.fileno())
+            copied = reader.copy(original, handle, size, target, check)
+            target.flush()
+            os.fsync(target.fileno())
         facts = check.finish()
         if facts.findings:
             raise JobError(f"what the server sent is damaged: {summarise(facts.findings)}")

@@ -11,6 +11,7 @@ is ever overwritten: a set gets a new or an empty folder, a file a new name.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -206,7 +207,12 @@ def open_regular(path: Path) -> io.BufferedReader:
         OSError: it is missing, can't be read, or is no regular file (a link, say).
     """
     # A link could lead out of the set, a FIFO would block for ever.
-    descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | _BINARY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | _BINARY)
+    except OSError as error:
+        if error.errno == errno.ELOOP and path.is_symlink():
+            raise OSError("not a regular file") from error
+        raise
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError("not a regular file")

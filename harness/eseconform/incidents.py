@@ -92,7 +92,8 @@ class Incidents:
 
     def _happen(self, count: EventCount) -> None:
         event = count.event
-        if event.refused == IN_PROGRESS and not self._stage.backs_up(self._group_of(event)):
+        during = event.call is not None and event.refused == IN_PROGRESS
+        if during and not self._stage.backs_up(self._group_of(event)):
             return  # the client has ended its backup; what it should have shown did not arise
         if event.do is Deed.MEET and not self._met.wait(MEET_SECONDS_MAX):
             return  # it does one group after the other

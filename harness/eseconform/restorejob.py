@@ -222,6 +222,7 @@ def chains_to_restore(
     chains: Mapping[int, tuple[int, ...]],
     good: Mapping[int, bool],
     restored: Set[tuple[int, ...]],
+    fulls: Set[int] = frozenset(),
 ) -> list[tuple[int, ...]]:
     """The chains of a case that its client's own restore has to show to be good.
 
@@ -229,8 +230,10 @@ def chains_to_restore(
         chains: by job that made a set, the jobs whose sets are its chain, itself the last.
         good: whether the job called its set good, and it is what the client made it.
         restored: chains that the case has restored itself.
+        fulls: the jobs that begin a chain which others continue.
 
-    A chain that another one continues is shown by that one.
+    A chain that another one continues is shown by that one, and of several full backups in a row
+    the last stands for all: that the sets of the others restore was seen by the replay.
     """
     whole = [chain for job, chain in chains.items() if all(good[j] for j in chain) and good[job]]
     longest = [
@@ -238,7 +241,12 @@ def chains_to_restore(
         for chain in whole
         if not any(other[: len(chain)] == chain for other in whole if len(other) > len(chain))
     ]
-    return [chain for chain in longest if chain not in restored]
+    last = max((job for job in fulls if good.get(job)), default=-1)
+    return [
+        chain
+        for chain in longest
+        if chain not in restored and (chain[0] not in fulls or chain[0] == last)
+    ]
 
 
 def describe(spec: JobSpec) -> str:

@@ -346,7 +346,8 @@ class _CaseRun:
             return
         spoilt = {event.set for event in self.case.events if event.do in OF_SAVED}
         good = {job: _is_good(r) and job not in spoilt for job, r in self.records.items()}
-        chains = chains_to_restore(self.chains, good, self.restored)
+        fulls = {n for n, job in enumerate(self.case.jobs) if job.kind.starts_chain}
+        chains = chains_to_restore(self.chains, good, self.restored, fulls)
         topology = bare(topology_of(self.case, self.settings.cases)) if chains else None
         for index, chain in enumerate(chains, len(self.case.jobs)):
             assert topology is not None, "there are chains"

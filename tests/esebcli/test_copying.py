@@ -66,7 +66,7 @@ def copy(file: ScriptedFile) -> tuple[bytes, bytes, str]:
         cast(BackupApi, file), 1, aligned_buffer(4096), lambda *step: seen.append(step)
     )
     handle, size = reader.open("C:\\x.edb")
-    copied = reader.copy("C:\\x.edb", handle, size, target.write, sink)
+    copied = reader.copy("C:\\x.edb", handle, size, target, sink)
     assert copied.size == len(target.getvalue())
     assert seen[0] == (0, file.size) and len(seen) == file.calls.count("read")
     return target.getvalue(), bytes(sink.data), copied.sha256
@@ -128,8 +128,9 @@ def test_sections_that_were_not_asked_for() -> None:
 
 
 def test_an_error_of_ours_closes_the_file_even_if_that_fails() -> None:
-    def full(data: object) -> None:
-        raise OSError(28, "No space left on device")
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(28, "No space left on device")
 
     class Stubborn(ScriptedFile):
         def backup_close_file(self, context: int, handle: int) -> None:
@@ -140,7 +141,7 @@ def test_an_error_of_ours_closes_the_file_even_if_that_fails() -> None:
     reader = FileReader(cast(BackupApi, file), 1, aligned_buffer(4096), lambda *_: None)
     handle, size = reader.open("x")
     with pytest.raises(OSError, match="No space left"):
-        reader.copy("x", handle, size, full, Collector())
+        reader.copy("x", handle, size, Full(), Collector())
     assert file.calls == ["open", "read", "close"]
 
 

@@ -187,6 +187,8 @@ class _FullDisk:
 
     def __exit__(self, *error: object) -> None:
         self._file.close()
+        if self._room < 0:  # what is left in a buffer can't be written either
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def write(self, data: memoryview) -> int:
         self._room -= len(data)
@@ -249,8 +251,8 @@ def test_fsync_fails_before_the_seal(
 
     server.on_call = arm
     result = back_up(server, tmp_path / "set", groups=GROUP)
-    named = {"file": "E0100005.log: ", "folder": "", "manifest": "manifest.json: "}[which]
-    assert f"{named}Input/output error" in result.reasons[0].replace("[Errno 5] ", "")
+    named = {"file": "E0100005.log", "folder": "set/Second", "manifest": "manifest.json"}[which]
+    assert f"{named}: Input/output error" in result.reasons[0]
     assert "backup_truncate_logs" not in server.methods()
     assert server.calls_of("backup_instance_end")[0].argument is InstanceEnd.ERROR
     assert manifest_of(tmp_path / "set").groups[0].state is State.INCOMPLETE

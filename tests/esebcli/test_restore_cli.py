@@ -212,7 +212,7 @@ def test_control_c(run: Run, restorer: RestoringServer, sets: tuple[Path, Path])
     assert restorer.methods()[-2:] == ["restore_close_file", "restore_close"]
     restorer.fail("restore_add_database", KeyboardInterrupt())
     outcome = run(*restore(*sets, "--group", "Second"))
-    assert outcome.code == 1 and "nothing was left overwritten" in one_line(outcome)
+    assert outcome.code == 1 and "no database was left half restored" in one_line(outcome)
 
 
 def test_hostile_names_do_not_reach_the_terminal(

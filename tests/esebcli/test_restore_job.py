@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,10 +17,12 @@ from eseback.constants import RecoverStatus, RestoreClose, RestoreComplete
 from eseback.errors import ConnectionLost, EseBackupError
 from eseback.restoreorder import RestoreState
 from esebcli.errors import RestoreRefused, UserError
+from esebcli.fileaccess import FilesRoot
 from esebcli.manifest import Kind
 from esebcli.progress import Phase, Progress
 from esebcli.restore import RestoreJob, RestoreRequest
 from esebcli.restoredata import Outcome
+from esebcli.sets import BackupSet
 from tests.esebcli.support_fake import SERVER, Call, Group, Store
 from tests.esebcli.support_files import LogStream
 from tests.esebcli.support_jobs import back_up, flip
@@ -288,6 +291,19 @@ def test_a_restore_is_not_redirected_unasked(
     assert set(restorer.restore_states()) == {RestoreState.CLOSED}
 
 
+def test_a_refusal_does_not_name_the_place_that_was_given_up(
+    restorer: RestoringServer, sets: tuple[Path, Path]
+) -> None:
+    restorer.places[PRIV2] = ("R:\\rsg\\x.edb",)
+    name = "hrCBDatabaseInUse"
+    restorer.fail(
+        "restore_add_database_ns", EseBackupError.from_name(name, "restore_add_database_ns")
+    )
+    (group,) = bring_back(restorer, *sets, groups=(SECOND,)).groups
+    assert group.outcome is Outcome.UNTOUCHED and name in (group.error or "")
+    assert (group.databases, group.warnings) == ((), ())
+
+
 def test_a_store_that_was_moved(restorer: RestoringServer, sets: tuple[Path, Path]) -> None:
     """Its group runs, so the server can say that these are its files now."""
     restorer.places[PRIV2] = ("N:\\new\\priv2.edb",)
@@ -499,6 +515,28 @@ def test_a_disk_that_is_full(restorer: RestoringServer, sets: tuple[Path, Path])
     assert "No space left" in result.reasons[0]
     assert result.groups[0].outcome is Outcome.UNFINISHED
     assert closes(restorer) == [RestoreClose.ABORT]
+
+
+def test_a_set_that_can_not_be_read_any_more(
+    restorer: RestoringServer, sets: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is about the set, and not about the file on the server's disk."""
+
+    class Bad(io.FileIO):
+        def readinto(self, buffer: object) -> NoReturn:
+            raise OSError(5, "Input/output error")
+
+    restorer.file_level = True
+    monkeypatch.setattr(
+        BackupSet,
+        "open_file",
+        lambda self, group, file: io.BufferedReader(Bad(self.path_of(group, file))),
+    )
+    for drive in "CR":
+        (sets[0].parent / drive).mkdir()
+    files = FilesRoot(sets[0].parent)
+    result = bring_back(restorer, *sets, groups=(SECOND,), files=files)
+    assert "full/Second/priv2.edb: Input/output error" in result.reasons[0]
 
 
 def test_a_path_that_the_disk_does_not_take(

@@ -243,6 +243,10 @@ def test_the_longest_chains_are_restored_once() -> None:
     assert chains_to_restore(chains, good, {(3,)}) == [(0, 1, 2), (0, 1, 4)]
     assert chains_to_restore(chains, {**good, 2: False}, set()) == [(3,), (0, 1, 4)]
     assert chains_to_restore(chains, {**good, 0: False}, set()) == [(3,)]
+    # Job 3 is a copy, which nothing continues; or a second full backup.
+    assert chains_to_restore(chains, good, set(), {0}) == [(0, 1, 2), (3,), (0, 1, 4)]
+    assert chains_to_restore(chains, good, set(), {0, 3}) == [(3,)]
+    assert chains_to_restore(chains, {**good, 3: False}, set(), {0, 3}) == [(0, 1, 2), (0, 1, 4)]
 
 
 @pytest.mark.parametrize(

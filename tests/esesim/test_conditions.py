@@ -328,3 +328,13 @@ def test_a_restart_gives_no_generations_back() -> None:
     server.terminate("G1")
     with SimulatedServer(topology, volume=volume) as again:
         refused(lambda: set_up(again), JetErr.LOG_SEQUENCE_END)
+
+
+def test_a_second_client_is_told_of_the_disk_before_the_backup_that_runs() -> None:
+    # The order in which the engine asks (ESE source backup.cxx, ErrBKBeginExternalBackup).
+    server = server_with()
+    set_up(server)
+    server.set_log_disk_full("G1", True)
+    refused(lambda: set_up(server), -529)
+    server.set_log_disk_full("G1", False)
+    refused(lambda: set_up(server), -505)

@@ -38,6 +38,7 @@ TOOLS: Final[Mapping[str, Tool]] = {
     "esedbinfo": Tool(command="esedbinfo", install="Debian package libesedb-utils"),
     "git": Tool(command="git", install="Debian package git"),
     "make": Tool(command="make", install="Debian package make"),
+    "widl": Tool(command="x86_64-w64-mingw32-widl", install="Debian package mingw-w64-tools"),
     "pyesedb": Tool(module="pyesedb", install="pip install libesedb-python"),
     "dissect.database": Tool(module="dissect.database", install="pip install dissect.database"),
 }

@@ -15,7 +15,6 @@ from eseback.constants import BackupType
 from eseback.errors import JetErr
 from eseback.formats import names
 from eseback.formats.chkfile import Checkpoint
-from eseback.formats.errors import FormatError
 from eseback.formats.fields import NO_BACKUP, BkInfo, LogTime
 from eseback.order import (
     BACKUP_ORDER,
@@ -28,7 +27,7 @@ from eseback.order import (
 )
 
 from ..volume import VolumeError
-from .condition import begin_problem
+from .condition import begin_problem, other_backup
 from .copies import Copy, DatabaseCopy, LogCopy, StreamCopy
 from .database import Database
 from .errors import JetError
@@ -95,12 +94,13 @@ class Backup:
     def begin(self, kind: BackupType) -> None:
         """JetBeginExternalBackup. Raises -505 -510 -516 -519 -523 -526 -529 -560 -614."""
         call = setup_call(kind)
-        if not self.is_running:
-            # A backup that runs is what a second one is told first.
-            problem = begin_problem(self._instance, kind)
-            if problem is not None:
-                raise problem
+        problem = begin_problem(self._instance, kind)
+        if problem is not None:
+            raise problem
         self._check(call)
+        problem = other_backup(self._instance)
+        if problem is not None:
+            raise problem
         run = _Run(kind, self._mark_now(), 0)
         if run.is_full:
             run.copy_mic = self._checkpoint_file().lgpos_checkpoint.generation
@@ -435,13 +435,7 @@ class Backup:
         path = instance.checkpoint_path
         if not instance.volume.exists(path):
             raise JetError(JetErr.CHECKPOINT_FILE_NOT_FOUND, f"there is no {path}")
-        file = instance.volume.open(path)
-        data = file.read(0, file.size)
-        file.close()
-        try:
-            checkpoint = Checkpoint.unpack(data)
-        except FormatError as error:
-            raise JetError(JetErr.CHECKPOINT_CORRUPT, f"{path}: {error}") from error
+        checkpoint = instance.read_checkpoint()
         if checkpoint.sign_log != instance.log.signature:
             raise JetError(JetErr.BAD_CHECKPOINT_SIGNATURE, f"{path} belongs to another log stream")
         return checkpoint

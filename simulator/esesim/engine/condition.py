@@ -64,10 +64,10 @@ def begin_problem(instance: Instance, kind: BackupType) -> JetError | None:
         return problem
     if kind == BackupType.LOGS_ONLY and instance.config.circular:
         return JetError(JetErr.INVALID_BACKUP, f"{name} has circular logging switched on")
-    return problem or _other_backup(instance)
+    return problem
 
 
-def _other_backup(instance: Instance) -> JetError | None:
+def other_backup(instance: Instance) -> JetError | None:
     """The backup of another kind that is in the way of a streaming one."""
     condition, name = instance.condition, instance.config.name
     if condition.surrogate:

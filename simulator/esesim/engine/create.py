@@ -137,9 +137,15 @@ def _create_streaming_file(instance: Instance, stm: str, header: DatabaseHeader)
 
 
 def _is_unfinished(instance: Instance, path: str) -> bool:
+    """Whether a crash cut the making of the file short, so that nothing is lost with it."""
+    size = instance.config.page_size
     try:
-        header = read_header(instance.volume, path, instance.config.page_size)
+        header = read_header(instance.volume, path, size)
     except JetError:
-        # Neither copy of the header was ever written whole: the file's making was cut short.
-        return True
+        # The copy is written last. One that is there and bad belonged to a database: no crash
+        # leaves both copies damaged.
+        file = instance.volume.open(path)
+        copy = file.read(size, size)
+        file.close()
+        return not any(copy)
     return header.state == DbState.JUST_CREATED

@@ -15,6 +15,7 @@ from eseback.events import EVENTS
 from eseback.formats import names
 from eseback.formats.chkfile import Checkpoint
 from eseback.formats.dbheader import DbState
+from eseback.formats.errors import FormatError
 from eseback.formats.fields import LgPos, LogTime, Signature
 from eseback.formats.logheader import AttachInfo, DbmsParam, LogHeader
 
@@ -401,6 +402,17 @@ class Instance:
         for closed in self.files.closed_generations():
             if closed < end:
                 self.volume.delete(self.files.closed(closed))
+
+    def read_checkpoint(self) -> Checkpoint:
+        """The checkpoint as it stands in the file. Raises -533 where both copies are damaged."""
+        path = self.checkpoint_path
+        file = self.volume.open(path)
+        data = file.read(0, file.size)
+        file.close()
+        try:
+            return Checkpoint.unpack(data)
+        except FormatError as error:
+            raise JetError(JetErr.CHECKPOINT_CORRUPT, f"{path}: {error}") from error
 
     def write_checkpoint(self, position: LgPos, **changes: Any) -> None:
         """Write the checkpoint file: two copies, one after the other."""

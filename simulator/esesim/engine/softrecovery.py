@@ -15,7 +15,6 @@ from attrs import frozen
 from eseback.errors import JetErr
 from eseback.formats.chkfile import Checkpoint
 from eseback.formats.dbheader import DatabaseHeader, DbState
-from eseback.formats.errors import FormatError
 from eseback.formats.fields import LgPos
 from eseback.formats.logblock import LogEnd
 from eseback.formats.logheader import AttachInfo
@@ -103,8 +102,7 @@ class _SoftRecovery:
     def _read_checkpoint(self) -> None:
         instance = self._instance
         files, volume = instance.files, instance.volume
-        path = instance.checkpoint_path
-        if not volume.exists(path):
+        if not volume.exists(instance.checkpoint_path):
             generations = files.closed_generations()
             oldest = files.closed(generations[0]) if generations else files.current
             header = read_header(volume, oldest)
@@ -113,13 +111,7 @@ class _SoftRecovery:
                 sign_log=header.sign_log,
             )
             return
-        file = volume.open(path)
-        data = file.read(0, file.size)
-        file.close()
-        try:
-            instance.checkpoint = Checkpoint.unpack(data)
-        except FormatError as error:
-            raise JetError(JetErr.CHECKPOINT_CORRUPT, f"{path}: {error}") from error
+        instance.checkpoint = instance.read_checkpoint()
 
     def _redo(self) -> LogFile:
         """Redo from the checkpoint's generation to the end of the current log; returns that."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.resources
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from tests.eseback.rpc.idl import Declaration, parameters, read_idl, structure_f
 TEXT = (importlib.resources.files("eseback") / "eseback.idl").read_text(encoding="ascii")
 IDL = read_idl(TEXT)
 BINDING = Declaration(("in",), "handle_t", 0, "binding")
-WIDL = shutil.which("x86_64-w64-mingw32-widl")
 
 
 def test_interface() -> None:
@@ -71,13 +69,22 @@ def test_every_operation_names_its_documented_function() -> None:
             assert f"/* Opnum {call.opnum}: {call.documented}" in TEXT
 
 
-@pytest.mark.skipif(WIDL is None, reason="no widl (Debian package mingw-w64-tools)")
+@pytest.mark.native
+@pytest.mark.needs_tool("widl")
 @pytest.mark.parametrize("side", ["-c", "-s", "-h"])
 def test_widl_takes_it(side: str, tmp_path: Path) -> None:
-    assert WIDL is not None
     source = tmp_path / "eseback.idl"
     source.write_text(TEXT, encoding="ascii")
     subprocess.run(
-        [WIDL, "--win64", "-Oif", side, "-o", str(tmp_path / "out"), str(source)], check=True
+        [
+            "x86_64-w64-mingw32-widl",
+            "--win64",
+            "-Oif",
+            side,
+            "-o",
+            str(tmp_path / "out"),
+            str(source),
+        ],
+        check=True,
     )
     assert "EbSnapshotStart" in (tmp_path / "out").read_text(encoding="ascii")

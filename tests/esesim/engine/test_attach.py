@@ -146,6 +146,21 @@ def test_name_that_is_taken() -> None:
     assert len(content(rig.volume, rig.edb())) == len(before)
 
 
+def test_database_whose_headers_are_damaged_is_not_made_anew() -> None:
+    """A file that a crash left half made has no copy of the header at all; this one has data."""
+    rig = settled()
+    rig.instance.detach(rig.edb())
+    for copy in range(2):
+        overwrite(rig.volume, rig.edb(), copy * PAGE + 100, b"damaged")
+    before = content(rig.volume, rig.edb())
+    with pytest.raises(JetError) as refused:
+        rig.instance.create_database(rig.edb(), rig.stm())
+    assert refused.value.err == JetErr.DATABASE_DUPLICATE
+    assert content(rig.volume, rig.edb()) == before
+    put(rig.volume, rig.edb(), bytes(3 * PAGE))
+    rig.instance.create_database(rig.edb(), rig.stm())
+
+
 def test_attached_already() -> None:
     rig = settled()
     for name in (rig.edb(), rig.edb().swapcase()):
