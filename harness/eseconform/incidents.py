@@ -95,6 +95,9 @@ class Incidents:
         during = event.call is not None and event.refused == IN_PROGRESS
         if during and not self._stage.backs_up(self._group_of(event)):
             return  # the client has ended its backup; what it should have shown did not arise
+        freed = event.call == "backup_end" and event.refused is None
+        if freed and self._stage.backs_up(self._group_of(event)):
+            return  # the client comes to End without having ended its backup
         if event.do is Deed.MEET and not self._met.wait(MEET_SECONDS_MAX):
             return  # it does one group after the other
         try:

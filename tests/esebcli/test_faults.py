@@ -28,6 +28,8 @@ from tests.esebcli.support_jobs import findings_of, manifest_of
 from tests.esebcli.support_simulator import FIRST, Frozen, is_busy, logs_on, save, topology_of
 from tools.client_faults import MEANINGS, ROWS, Fault, Outcome, faults_page
 
+pytestmark = pytest.mark.uncovered
+
 R = TypeVar("R")
 KINDS = (Kind.FULL, Kind.COPY, Kind.INCREMENTAL, Kind.DIFFERENTIAL)
 OUTCOMES: Mapping[str, Mapping[Fault, Outcome]] = {row.method: row.outcomes for row in ROWS}

@@ -39,6 +39,8 @@ from tools.client_faults import (
     faults_page,
 )
 
+pytestmark = pytest.mark.uncovered
+
 R = TypeVar("R")
 OUTCOMES = {
     RestoreOutcome.UNTOUCHED: Outcome.UNTOUCHED,

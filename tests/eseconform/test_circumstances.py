@@ -17,6 +17,7 @@ from eseconform.sut import Sut, load_sut
 from eseconform.task import Capability, Claim, JobKind, Outcome, Task
 from eseconform.verdicts import Axis, ExitCode, Verdict
 from eseconform.zoo.reference import ReferenceClient
+from eseconform.zoo.specimens import MUTANTS
 from tests.support.conformance import Client, case, reference, settings
 
 BUNDLED = "python:esebcli.sut:client"
@@ -242,3 +243,10 @@ def test_processes_judge_as_strictly(tmp_path: Path) -> None:
     run = run_plan(plan, evolve(settings(tmp_path), sut=load_sut(sut)), 2)
     assert run.exit_code is ExitCode.NOT_CONFORMANT
     assert run.cases[1].axis(Axis.HONESTY).verdict is Verdict.FAIL
+
+
+def test_a_client_that_never_ends_its_backup_is_not_the_servers_fault(tmp_path: Path) -> None:
+    forgets = next(one for one in MUTANTS if one.name == "forgets_instance_end")
+    result = run_case(case("another-tries"), settings(tmp_path, forgets))
+    assert result.verdict is Verdict.FAIL, result.note
+    assert [fault.fired for fault in result.faults][-1] == 0

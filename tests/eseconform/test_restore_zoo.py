@@ -13,6 +13,8 @@ from eseconform.zoo.restorers import RESTORE_CONTROL, RESTORE_MUTANTS, RESTORE_O
 from eseconform.zoo.specimen import Specimen
 from tests.support.conformance import case
 
+pytestmark = pytest.mark.uncovered
+
 CATCHING = {
     "restore_increments_first": "restore-chain",
     "restore_announces_no_logs": "restore-file-level",

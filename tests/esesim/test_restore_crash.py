@@ -40,7 +40,7 @@ from tests.esesim.support.restores import (
 from tests.esesim.support.servers import SERVER, prepare, read_file
 from tests.support.examples import examples
 
-pytestmark = pytest.mark.fuzz
+pytestmark = [pytest.mark.fuzz, pytest.mark.uncovered]
 
 G1 = "G1"
 FOLDER = "D:\\restore"
@@ -253,7 +253,7 @@ SITUATIONS = (
 def test_nothing_acknowledged_is_lost_and_every_restore_comes_to_its_end() -> None:
     marks: Counter[str] = Counter()
 
-    @examples(100)
+    @examples(200)
     @given(st.integers(0, 2**32), st.sampled_from((40, 200, 700)), st.sampled_from(VERSIONS))
     def law(seed: int, writes_max: int, profile: str) -> None:
         Saga(seed, writes_max, profile, marks).live()

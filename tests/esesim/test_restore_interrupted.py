@@ -30,6 +30,8 @@ from tests.esesim.support.restores import (
 )
 from tests.esesim.support.servers import SERVER
 
+pytestmark = pytest.mark.uncovered
+
 G1 = "G1"
 FOLDER = "D:\\restore"
 NEVER = 10**9

@@ -28,6 +28,8 @@ from tests.support.restorewalk import (
     shortest_paths,
 )
 
+pytestmark = pytest.mark.uncovered
+
 WAYS = (HANDLE, FILE_LEVEL)
 PATHS = {way: shortest_paths(way) for way in WAYS}
 SHOWN_MAX = 10

@@ -71,7 +71,7 @@ def possible_rows(rig: Rig, name: str) -> list[Rows]:
 def test_acknowledged_commits_survive_and_nothing_else() -> None:
     marks: Counter[str] = Counter()
 
-    @examples(40)
+    @examples(200)
     @given(st.integers(0, 2**32), st.integers(1, 500), st.sampled_from((1, 2)), st.booleans())
     def law(seed: int, writes_max: int, databases: int, moves_unlogged: bool) -> None:
         rng = random.Random(seed)

@@ -25,7 +25,7 @@ from tests.support.examples import examples
 from tests.support.files import all_files, content, put
 from tests.support.restore_site import OWN, RESTORE, Site, stage
 
-pytestmark = pytest.mark.fuzz
+pytestmark = [pytest.mark.fuzz, pytest.mark.uncovered]
 
 NEVER = 10**9
 PAGE = 4096

@@ -87,7 +87,7 @@ def assert_recovers(rig: Rig, sets: list[SavedSet]) -> None:
 def test_full_and_incrementals_recover_to_what_was_committed() -> None:
     marks: Counter[str] = Counter()
 
-    @examples(30)
+    @examples(100)
     @given(plans)
     @example(Plan(2, 1, 150, 8, 700, 3 * 4096, 300, (40,), 2, 0xB))
     @example(Plan(8, 1, 150, 8, 700, 3 * 4096, 300, (), 2, 0x9))

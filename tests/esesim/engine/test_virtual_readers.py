@@ -18,6 +18,8 @@ from tests.support.engine import Rig
 from tests.support.readers import Reader, checksum_mismatches, each_reader, pyesedb_row
 from tests.support.virtual import SMALL, TIB, OpenedFile, config_of, rule_of, virtual_rig, window
 
+pytestmark = pytest.mark.uncovered
+
 FORMAT_IDS = [f"{revision:#x}" for revision, _ in FORMATS]
 
 
