@@ -1,8 +1,9 @@
 """How ``--server inproc:demo.toml`` becomes something to talk to.
 
-A server's address is ``SCHEME:REST``. The scheme is looked up in the entry-point group
-``esebcli.transports``, in which other distributions (the simulator is one) register a function that
-is given REST and returns a :class:`Transport`. This package therefore needs no knowledge of them.
+A server's address is ``SCHEME:REST``. The scheme ``rpc`` is our own; any other is looked up in the
+entry-point group ``esebcli.transports``, in which other distributions (the simulator is one)
+register a function that is given REST and returns a :class:`Transport`. This package therefore
+needs no knowledge of them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from eseback.api import BackupApi
 from esebcli.errors import UserError
 
 ENTRY_POINT_GROUP: Final = "esebcli.transports"
+_OWN: Final = {"rpc": EntryPoint("rpc", "esebcli.rpc:open_transport", ENTRY_POINT_GROUP)}
 
 
 @runtime_checkable
@@ -36,8 +38,8 @@ raises ``OSError`` or ``ValueError`` with a text for the user."""
 
 
 def schemes() -> list[str]:
-    """The schemes that are registered, sorted."""
-    return sorted({point.name for point in entry_points(group=ENTRY_POINT_GROUP)})
+    """The schemes that are known, sorted: our own and those that are registered."""
+    return sorted({*_OWN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
 
 
 def open_transport(address: str) -> Transport:
@@ -65,7 +67,9 @@ def open_transport(address: str) -> Transport:
 
 
 def _load(scheme: str) -> OpenTransport:
-    points: list[EntryPoint] = list(entry_points(group=ENTRY_POINT_GROUP, name=scheme))
+    own = _OWN.get(scheme)
+    points: list[EntryPoint] = [own] if own else []
+    points = points or list(entry_points(group=ENTRY_POINT_GROUP, name=scheme))
     if not points:
         raise UserError(f"no transport {scheme!r} is installed ({_known_schemes()})")
     values = sorted({point.value for point in points})
@@ -78,5 +82,4 @@ def _load(scheme: str) -> OpenTransport:
 
 
 def _known_schemes() -> str:
-    known = schemes()
-    return "known: " + ", ".join(known) if known else "none is installed"
+    return "known: " + ", ".join(schemes())

@@ -123,7 +123,7 @@ def test_an_unreachable_server_is_a_failure(run: Run, server: FakeServer, tmp_pa
         (["--nonsense"], "No such option"),
         (backup("--parallel", "0", out="x"), "Invalid value for '--parallel'"),
         (["backup", "--server", "x", "--kind", "full", "--out", "x"], "has no scheme"),
-        (["backup", "--server", "rpc:x", "--kind", "full", "--out", "x"], "no transport 'rpc'"),
+        (["backup", "--server", "smtp:x", "--kind", "full", "--out", "x"], "no transport 'smtp'"),
         (backup("--previous", "nowhere", kind="incremental", out="x"), "nowhere is no backup set"),
         (backup("--previous", "nowhere", out="x"), "a full backup starts a chain"),
         (["verify", "a", "./a"], "a set is named twice"),

@@ -58,16 +58,16 @@ def test_the_rest_of_the_address_is_handed_over(register: Callable[..., None]) -
     transport = open_transport("fake:C:\\with:colons")
     assert isinstance(transport, Connected) and transport.address == "C:\\with:colons"
     assert isinstance(transport.session(), BackupApi) or transport.session() is not None
-    assert schemes() == ["fake", "other"]
+    assert schemes() == ["fake", "other", "rpc"]
 
 
 @pytest.mark.parametrize(
     ("pairs", "address", "message"),
     [
-        ([("a", "x:y")], "demo.toml", r"has no scheme: .* \(known: a\)"),
+        ([("a", "x:y")], "demo.toml", r"has no scheme: .* \(known: a, rpc\)"),
         ([("a", "x:y")], ":demo.toml", "has no scheme"),
-        ([], "demo", "none is installed"),
-        ([("a", "x:y"), ("b", "x:y")], "rpc:host", r"no transport 'rpc' .* \(known: a, b\)"),
+        ([], "demo", r"has no scheme: .* \(known: rpc\)"),
+        ([("a", "x:y"), ("b", "x:y")], "smb:host", r"no transport 'smb' .* \(known: a, b, rpc\)"),
         ([("a", "x:y"), ("a", "z:y")], "a:1", "registered more than once: x:y, z:y"),
         ([("a", "no.such.module:y")], "a:1", "can't be loaded: No module"),
         ([("a", f"{HERE}:nothing_here")], "a:1", "can't be loaded"),

@@ -22,9 +22,11 @@ __all__ = [
     "READ_HEAD",
     "check_read",
     "decode_read",
+    "decode_read_request",
     "decode_write",
     "encode_read",
     "encode_read_error",
+    "encode_read_request",
     "encode_write",
     "read_tail",
 ]
@@ -39,6 +41,7 @@ _TAIL_SIZE: Final = 12
 _TAILS: Final = tuple(bytes(pad + _TAIL_SIZE) for pad in range(4))
 _DETAIL: Final = Unique(WSTRING)
 
+_REQUEST: Final = struct.Struct("<20s4xqI")  # context handle, padding, file, size
 _WRITE_SIZE: Final = 40  # context handle, padding, file, size, size of the array
 _WRITE: Final = struct.Struct("<20s4xqII")
 
@@ -46,6 +49,23 @@ _WRITE: Final = struct.Struct("<20s4xqII")
 def read_tail(size: int) -> int:
     """Bytes of a read's stub after `size` bytes of data, for `ClientConnection.expect`."""
     return -size % 4 + _TAIL_SIZE
+
+
+def encode_read_request(handle: bytes, file: int, size: int) -> bytes:
+    """Stub of the request of a read. Raises NotRepresentable."""
+    try:
+        return _REQUEST.pack(handle, file, size)
+    except struct.error as error:
+        raise NotRepresentable(f"{_READ}: {error}") from None
+
+
+def decode_read_request(stub: Buffer, little: bool = True) -> tuple[bytes, int, int]:
+    """Context handle, file and size of a read. Raises BadStubData."""
+    if not little or len(stub) < _REQUEST.size:
+        handle, file, size = OPERATIONS[_READ].request.decode(stub, little)
+        return handle, file, size
+    handle, file, size = _REQUEST.unpack_from(stub)
+    return handle, file, size
 
 
 def encode_read(size: int, data: Buffer) -> list[Buffer]:

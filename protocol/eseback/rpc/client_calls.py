@@ -34,7 +34,8 @@ class ClientCalls:
     @property
     def buffered(self) -> int:
         """Bytes of answers whose last fragment has not come."""
-        return sum(len(call.data) for call in self.partial.values())
+        partial = self.partial
+        return sum(len(call.data) for call in partial.values()) if partial else 0
 
     def check(self, call_id: int) -> None:
         """Whether a call waits for its answer; raises LocalProtocolError."""

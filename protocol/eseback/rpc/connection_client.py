@@ -55,6 +55,10 @@ class ClientState(Enum):
     CLOSED = "closed"
 
 
+# Looking a member up in its enumeration costs as much as a call (CPython 3.11).
+_OPEN, _CLOSED = ClientState.OPEN, ClientState.CLOSED
+
+
 class ClientConnection:
     """State of one connection. limits.call_max bounds the stub of a response."""
 
@@ -208,7 +212,7 @@ class ClientConnection:
         return self._last_call_id
 
     def _check_open(self) -> None:
-        if self.state is not ClientState.OPEN:
+        if self.state is not _OPEN:
             raise LocalProtocolError(f"the connection is {self.state.value}")
 
     def _check_running(self, call_id: int) -> None:
@@ -223,7 +227,7 @@ class ClientConnection:
 
     def next_event(self) -> ClientEvent:
         """What came next. Raises RemoteProtocolError; close the connection then."""
-        if self.state is ClientState.CLOSED:
+        if self.state is _CLOSED:
             raise LocalProtocolError("no event can be asked for on a closed connection")
         calls = self._calls
         try:

@@ -61,6 +61,10 @@ class ServerState(Enum):
     CLOSED = "closed"
 
 
+# Looking a member up in its enumeration costs as much as a call (CPython 3.11).
+_UNBOUND, _OPEN = ServerState.UNBOUND, ServerState.OPEN
+
+
 class ServerConnection:
     """State of one connection.
 
@@ -133,18 +137,14 @@ class ServerConnection:
     def next_event(self) -> ServerEvent:
         """What came next. Raises RemoteProtocolError once, with the answer to send."""
         calls = self._calls
-        if (
-            self.state is ServerState.OPEN
-            and self._auth.is_open
-            and not (calls.running or calls.partial)
-        ):
+        if self.state is _OPEN and self._auth.is_open and not (calls.running or calls.partial):
             simple = self._inbox.take_simple(WHOLE_REQUEST, self._simple_max)
             if simple is not None:
                 call_id, context_id, opnum, stub = simple
                 if context_id in self.contexts:
                     return calls.deliver(call_id, context_id, opnum, stub)
                 return calls.refuse(call_id, 0, FaultStatus.UNKNOWN_INTERFACE, last=True)
-        elif self.state not in (ServerState.OPEN, ServerState.UNBOUND):
+        elif self.state not in (_OPEN, _UNBOUND):
             raise LocalProtocolError(f"no event can be asked for while {self.state.value}")
         while True:
             try:

@@ -65,7 +65,8 @@ class ServerCalls:
     @property
     def buffered(self) -> int:
         """Bytes of calls whose last fragment has not come."""
-        return sum(len(call.data) for call in self.partial.values())
+        partial = self.partial
+        return sum(len(call.data) for call in partial.values()) if partial else 0
 
     # ---- in
 

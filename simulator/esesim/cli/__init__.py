@@ -1,4 +1,4 @@
-"""The command ``esesim``: make a server's directory, look into servers.
+"""The command ``esesim``: make a server's directory, look into servers, serve them.
 
 Mistakes of the user end with one line on standard error and exit code 2. Everything heavy is
 imported inside the commands, so that ``esesim --version`` is quick.
@@ -6,12 +6,16 @@ imported inside the commands, so that ``esesim --version`` is quick.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 from esesim import __version__
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class UserError(click.ClickException):
@@ -77,6 +81,90 @@ def show(target: str, rows: bool, events: bool, as_json: bool) -> None:
     except (ValueError, OSError, JetError, VolumeError) as error:
         _fail(error)
     click.echo(to_json(found) if as_json else as_text(found))
+
+
+def _limit(
+    name: str, kind: click.IntRange | click.FloatRange, help_text: str
+) -> Callable[[_F], _F]:
+    """An option for a limit; what it is without it, only the limits know."""
+    variable = f"ESESIM_{name.upper().replace('-', '_')}"
+    return click.option(f"--{name}", type=kind, envvar=variable, help=help_text, show_envvar=True)
+
+
+_COUNT = click.IntRange(min=1)
+_SECONDS = click.FloatRange(min=0, min_open=True)
+
+
+@main.command()
+@click.argument("target")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "--also",
+    multiple=True,
+    envvar="ESESIM_ALSO",
+    metavar="TARGET",
+    help="Another computer on the same endpoint; may be given more than once.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, envvar="ESESIM_HOST")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default="a free one",
+    envvar="ESESIM_PORT",
+)
+@click.option(
+    "--ready-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="ESESIM_READY_FILE",
+    help="Write the endpoint here as well, once clients are let in; deleted at the end.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, envvar="ESESIM_JSON", help="Tell the endpoint as JSON."
+)
+@click.option("--quiet", is_flag=True, envvar="ESESIM_QUIET", help="Tell of serious errors only.")
+@_limit("connections", _COUNT, "Connections at a time.")
+@_limit("memory", _COUNT, "Bytes that all connections together may hold.")
+@_limit("handles", _COUNT, "Contexts of one client.")
+@_limit("read-max", _COUNT, "Bytes of one read; longer ones come short.")
+@_limit("call-max", _COUNT, "Bytes of one request.")
+@_limit("fragment-max", click.IntRange(1432, 65528), "Bytes of a fragment, a multiple of 8.")
+@_limit("outstanding", _COUNT, "Requests of one connection that wait.")
+@_limit("handshake-seconds", _SECONDS, "From connecting to the end of the bind.")
+@_limit("stall-seconds", _SECONDS, "For one request to arrive, for one answer to be taken.")
+@_limit("idle-seconds", _SECONDS, "Without a call, for clients that hold no context.")
+@_limit("stop-seconds", _SECONDS, "How long running calls may go on at the end.")
+def serve(
+    target: str,
+    command: tuple[str, ...],
+    also: tuple[str, ...],
+    host: str,
+    port: int,
+    ready_file: Path | None,
+    as_json: bool,
+    quiet: bool,
+    **limits: float | None,
+) -> None:
+    """Serve TARGET on the network: a topology (file or packaged name), or a server's directory.
+
+    Prints one line, the endpoint for `esebcli --server`, and serves until SIGINT or SIGTERM. With
+    `-- COMMAND...` it serves as long as that runs, with the endpoint in ESESIM_ENDPOINT, and exits
+    with its status. There is no authentication: only this computer's own addresses can be used.
+    """
+    from eseback.rpc import LocalProtocolError
+
+    from ..engine.errors import JetError
+    from ..volume import VolumeError
+    from .serve import ServeOptions, make_limits, run
+
+    try:
+        options = ServeOptions(
+            (target, *also), host, port, make_limits(limits), ready_file, as_json, quiet
+        )
+        code = run(options, command)
+    except (ValueError, OSError, JetError, VolumeError, LocalProtocolError) as error:
+        _fail(error)
+    sys.exit(code)
 
 
 def _fail(error: Exception) -> NoReturn:

@@ -1,0 +1,154 @@
+"""The backup API as a service: decodes calls, finds contexts, answers.
+
+An error of the API is an answer like any other; faults are left to what is wrong with a call
+itself. A client (an association group) has one session, however many connections it opens. When it
+goes, its contexts are run down: the backup that one of them holds ends as if broken off (event
+215), and a restore stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from eseback.api import BackupApi
+from eseback.calls import CALL_BY_METHOD
+from eseback.errors import ConnectionLost, EseBackupError
+from eseback.rpc import BACKUP_INTERFACE, BACKUP_SYNTAX, OPERATIONS, Buffer, RequestReceived
+from eseback.rpc.backup_calls import decode_arguments, encode_error, encode_result
+from eseback.rpc.bulk import decode_read_request, decode_write, encode_read, encode_read_error
+
+from .association import AssociationGroup, Context
+from .callfault import ConnectionDropped
+from .registry import Client, Handler, Service
+
+_WITHOUT_CONTEXT: Final = frozenset(
+    {"get_nodes", "get_registered", "backup_prepare"}
+    | {"restore_open", "restore_reopen", "restore_load_environment"}
+)
+_OPENS: Final = frozenset({"backup_prepare", "restore_open", "restore_reopen"})
+_CLOSES: Final = frozenset({"backup_end", "restore_close"})
+# Calls with a number that has to be a member of an enumeration: what a wrong one is answered
+# depends on the state of the context, so the session is asked.
+_ENUMERATED: Final = frozenset({"backup_setup", "backup_instance_end", "restore_close"})
+
+
+class BackupService:
+    """Serves a BackupApi.
+
+    connect: gives a client its session; its argument says whether the client runs on another
+    computer. lost: told a context that its client has left behind. read_max: bytes of one read.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[bool], BackupApi],
+        lost: Callable[[int], object],
+        read_max: int,
+    ) -> None:
+        self._connect = connect
+        self._lost = lost
+        self._read_max = read_max
+
+    def service(self) -> Service:
+        """What to register."""
+        handlers: dict[int, Handler] = {}
+        for method, info in CALL_BY_METHOD.items():
+            assert info.opnum is not None
+            handlers[info.opnum] = self._handler(method)
+        handlers[_opnum("backup_read_file")] = self._read
+        handlers[_opnum("restore_write_file")] = self._write
+        return Service(BACKUP_INTERFACE, handlers)
+
+    def _api(self, client: Client) -> BackupApi:
+        made: BackupApi = client.group.kept(self, lambda: self._connect(client.is_remote))
+        return made
+
+    def _handler(self, method: str) -> Handler:
+        has_context, opens = method not in _WITHOUT_CONTEXT, method in _OPENS
+
+        def handle(client: Client, request: RequestReceived) -> Sequence[Buffer]:
+            try:
+                arguments = _arguments(method, request)
+            except EseBackupError as error:
+                return (encode_error(method, error, _decode(method, request)),)
+            if has_context:
+                context: Context = client.group.context(arguments[0], BACKUP_SYNTAX)
+                with context.lock:
+                    actual = (context.value, *arguments[1:])
+                    return self._call(client, method, arguments, actual)
+            if opens:
+                client.group.check_room()
+            return self._call(client, method, arguments, arguments)
+
+        return handle
+
+    def _call(
+        self, client: Client, method: str, arguments: Sequence[Any], actual: Sequence[Any]
+    ) -> Sequence[Buffer]:
+        """arguments: with the context handle; actual: with the number that the session knows."""
+        try:
+            result = getattr(self._api(client), method)(*actual)
+        except ConnectionLost:
+            raise ConnectionDropped from None
+        except EseBackupError as error:
+            return (encode_error(method, error, arguments),)
+        group = client.group
+        if method == "backup_prepare":
+            result = self._open(group, result[0]), result[1]
+        elif method in _OPENS:
+            result = self._open(group, result)
+        elif method in _CLOSES:
+            result = group.close_context(arguments[0])
+        return (encode_result(method, result),)
+
+    def _open(self, group: AssociationGroup, number: int) -> bytes:
+        return group.open_context(BACKUP_SYNTAX, number, self._lost)
+
+    # ---- the calls that carry data
+
+    def _read(self, client: Client, request: RequestReceived) -> Sequence[Buffer]:
+        handle, file, size = decode_read_request(request.stub, request.little)
+        context = client.group.context(handle, BACKUP_SYNTAX)
+        buffer = client.memory(min(size, self._read_max))
+        with context.lock:
+            try:
+                got = self._api(client).backup_read_file(context.value, file, buffer)
+            except ConnectionLost:
+                raise ConnectionDropped from None
+            except EseBackupError as error:
+                return encode_read_error(error, size)
+        return encode_read(size, buffer[:got])
+
+    def _write(self, client: Client, request: RequestReceived) -> Sequence[Buffer]:
+        handle, file, data = decode_write(request.stub, request.little)
+        context = client.group.context(handle, BACKUP_SYNTAX)
+        with context.lock:
+            try:
+                self._api(client).restore_write_file(context.value, file, data)
+            except ConnectionLost:
+                raise ConnectionDropped from None
+            except EseBackupError as error:
+                return (encode_error("restore_write_file", error, ()),)
+        return (encode_result("restore_write_file", None),)
+
+
+def _opnum(method: str) -> int:
+    opnum = CALL_BY_METHOD[method].opnum
+    assert opnum is not None
+    return opnum
+
+
+def _decode(method: str, request: RequestReceived) -> tuple[Any, ...]:
+    """Arguments as they are in the stub."""
+    return OPERATIONS[method].request.decode(request.stub, request.little)
+
+
+def _arguments(method: str, request: RequestReceived) -> tuple[Any, ...]:
+    """Arguments of the API."""
+    try:
+        return decode_arguments(method, request.stub, request.little)
+    except EseBackupError:
+        if method not in _ENUMERATED:
+            raise
+        return _decode(method, request)

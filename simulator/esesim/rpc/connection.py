@@ -1,0 +1,296 @@
+"""One connection: a thread that receives, has calls carried out, and answers.
+
+Calls of one connection are carried out one after the other, in the order in which they came; also
+where the client may have several on their way. What takes too long is found by the server's watcher
+(see `server`), which looks at `phase` and `since`; so nothing here needs a time limit of its own,
+and no call pays for one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from collections.abc import Sequence
+from enum import Enum
+from time import monotonic
+from typing import Final, Protocol
+
+from eseback.rpc import (
+    NEED_DATA,
+    AuthContinued,
+    BadStubData,
+    BindRequested,
+    Buffer,
+    CallRefused,
+    ConnectionClosed,
+    FaultStatus,
+    RejectReason,
+    RemoteProtocolError,
+    RequestReceived,
+    ServerConnection,
+    SyntaxId,
+)
+from eseback.rpc.gather import send_gathered, send_joined
+
+from .association import AssociationGroup, Associations
+from .callfault import CallFault, ConnectionDropped
+from .limits import MemoryBudget, ServerLimits
+from .registry import Service
+
+log: Final = logging.getLogger("esesim.rpc")
+_CHUNK: Final = 1 << 16
+_FAREWELL_SECONDS: Final = 0.5
+
+
+class Phase(Enum):
+    """What a connection is doing."""
+
+    HANDSHAKE = "handshake"
+    IDLE = "idle"
+    RECEIVING = "receiving"
+    CALL = "call"
+    SENDING = "sending"
+
+
+# Looking a member up in its enumeration costs as much as a call (CPython 3.11).
+_HANDSHAKE, _IDLE, _RECEIVING, _CALL, _SENDING = Phase
+
+
+class Host(Protocol):
+    """What a connection needs of its server."""
+
+    limits: ServerLimits
+    memory: MemoryBudget
+    associations: Associations
+    counts: list[int]
+
+    @property
+    def services(self) -> dict[SyntaxId, Service]: ...
+    @property
+    def is_stopping(self) -> bool: ...
+
+
+class _Cut(Exception):
+    """The connection has to end; the text says why."""
+
+
+class Connection:
+    """One client's connection, as handlers see it (`registry.Client`) and as the server does."""
+
+    def __init__(
+        self, host: Host, sock: socket.socket, peer: str, is_remote: bool, *, gather: bool
+    ) -> None:
+        self.peer = peer
+        self.is_remote = is_remote
+        self.phase = _HANDSHAKE
+        self.since = monotonic()
+        self.cut_reason = ""  # why the server has cut the connection, if it has
+        self._host = host
+        self._socket = sock
+        self._gather = gather
+        self._group: AssociationGroup | None = None
+        self._reserved = 0  # bytes of the budget
+        self._buffer = memoryview(b"")
+        self._protocol = ServerConnection(
+            host.services,
+            host.limits.call,
+            secondary_address=str(sock.getsockname()[1]),
+        )
+
+    # ---- for handlers
+
+    @property
+    def group(self) -> AssociationGroup:
+        """Its association group; there is one as soon as there are calls."""
+        assert self._group is not None
+        return self._group
+
+    def memory(self, size: int) -> memoryview:
+        """See `registry.Client`."""
+        if len(self._buffer) < size:
+            self._reserve(self._reserved + size - len(self._buffer), FaultStatus.REMOTE_NO_MEMORY)
+            self._buffer = memoryview(bytearray(size))
+        return self._buffer[:size]
+
+    # ---- for the server
+
+    @property
+    def holds_contexts(self) -> bool:
+        """Whether its client has context handles."""
+        return self._group is not None and self._group.holds_contexts
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call is being carried out or answered."""
+        return self.phase in (_CALL, _SENDING)
+
+    def cut(self, reason: str) -> None:
+        """End the connection, from any thread."""
+        self.cut_reason = self.cut_reason or reason
+        with contextlib.suppress(OSError):  # the client may have been quicker
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def run(self) -> None:
+        """Serve the client until it goes, or has to go."""
+        try:
+            self._serve()
+        except _Cut as error:
+            self.cut_reason = self.cut_reason or str(error)
+        except ConnectionDropped:
+            pass
+        except OSError as error:
+            log.debug("%s: %s", self.peer, error)
+        except Exception as error:
+            # Ours to mend; the other clients must not feel it.
+            log.error("%s: the server failed: %r", self.peer, error)
+            log.debug("where it failed", exc_info=True)
+        finally:
+            if self.cut_reason:
+                log.info("%s: connection closed: %s", self.peer, self.cut_reason)
+            self._end()
+
+    def _end(self) -> None:
+        # The client shall see the connection end before its contexts do: on Linux closing is what
+        # sends the last bytes of an answer on their way.
+        self._socket.close()
+        if self._group is not None:
+            for failure in self._host.associations.leave(self._group):
+                log.error("%s: running a context down failed: %r", self.peer, failure)
+        self._buffer = memoryview(b"")
+        self._host.memory.change(-self._reserved)
+
+    # ---- the loop
+
+    def _serve(self) -> None:
+        protocol, receive, host = self._protocol, self._socket.recv, self._host
+        receiving_since = 0.0
+        while True:
+            try:
+                event = protocol.next_event()
+            except RemoteProtocolError as error:
+                self._send_last(error.answer)
+                raise _Cut(str(error)) from None
+            if type(event) is RequestReceived:
+                receiving_since = 0.0
+                self.phase = _CALL
+                self._answer(event)
+            elif event is not NEED_DATA and not self._on_other(event):
+                return
+            buffered = protocol.buffered
+            if buffered and event is not NEED_DATA:
+                continue
+            if host.is_stopping:
+                raise _Cut("the server stops")
+            if buffered or self._reserved != len(self._buffer):
+                self._reserve(len(self._buffer) + buffered)
+            if self._group is not None:
+                now = monotonic()
+                if buffered:
+                    receiving_since = receiving_since or now
+                    self.since = receiving_since
+                    self.phase = _RECEIVING
+                else:
+                    self.since = now
+                    self.phase = _IDLE
+            data = receive(_CHUNK)
+            if self._group is not None:
+                self.phase = _CALL
+            host.counts[2] += 1
+            protocol.receive_data(data)
+
+    def _on_other(self, event: object) -> bool:
+        """Anything but a call; False at the end of the connection."""
+        if isinstance(event, BindRequested):
+            self._on_bind(event)
+        elif isinstance(event, CallRefused):
+            self._send(event.answer)
+        elif isinstance(event, ConnectionClosed):
+            return False
+        else:
+            # Cancels and orphans come too late to change anything: each call is answered before
+            # the next bytes are looked at. No authentication can be going on either.
+            assert not isinstance(event, AuthContinued)
+        return True
+
+    def _on_bind(self, event: BindRequested) -> None:
+        protocol = self._protocol
+        if event.token is not None:
+            reason = RejectReason.AUTHENTICATION_TYPE_NOT_RECOGNIZED
+            self._send_last(protocol.reject(reason))
+            raise _Cut("authentication is not offered")
+        if not event.alter:
+            self._group = self._host.associations.join(event.assoc_group_id, self.peer)
+            if self._group is None:
+                self._send_last(protocol.reject())
+                raise _Cut(f"association group 0x{event.assoc_group_id:08X} does not exist")
+        self._send(protocol.accept(self.group.number))
+
+    def _answer(self, request: RequestReceived) -> None:
+        protocol, host = self._protocol, self._host
+        host.counts[0] += 1
+        service = host.services.get(request.interface)
+        handler = None if service is None else service.handlers.get(request.opnum)
+        call_id = request.call_id
+        try:
+            if handler is None:
+                raise CallFault(FaultStatus.OP_RANGE)
+            stub = handler(self, request)
+            buffers = protocol.send_response(call_id, stub)
+        except CallFault as fault:
+            buffers = protocol.send_fault(call_id, fault.status, fault.executed)
+        except BadStubData as error:
+            log.info("%s: operation %d: %s", self.peer, request.opnum, error)
+            buffers = protocol.send_fault(call_id, error.status)
+        except (ConnectionDropped, OSError):
+            raise
+        except Exception as error:
+            log.error("%s: operation %d failed: %r", self.peer, request.opnum, error)
+            log.debug("where it failed", exc_info=True)
+            buffers = protocol.send_fault(call_id, FaultStatus.UNSPECIFIED, True)
+        if buffers:
+            self._send(buffers)
+            host.counts[1] += 1
+
+    def _send(self, buffers: Sequence[Buffer]) -> None:
+        if self._group is not None:
+            self.since = monotonic()
+            self.phase = _SENDING
+        self._host.counts[3] += 1
+        if self._gather:
+            send_gathered(self._socket.sendmsg, buffers)
+        else:
+            send_joined(self._socket.sendall, buffers)
+
+    def _send_last(self, buffers: Sequence[Buffer]) -> None:
+        """Send an answer before the connection is closed, so that the client gets it.
+
+        Closing a socket with bytes unread resets the connection, and the client would lose what it
+        has not read yet; so what it still sends is taken for a moment.
+        """
+        self._send(buffers)
+        self._socket.shutdown(socket.SHUT_WR)
+        deadline = monotonic() + _FAREWELL_SECONDS
+        self._socket.settimeout(_FAREWELL_SECONDS)
+        while self._socket.recv(_CHUNK) and monotonic() < deadline:
+            pass
+
+    def _reserve(self, total: int, status: int | None = None) -> None:
+        """Hold so many bytes of the server's memory. Raises CallFault, or _Cut without a status."""
+        if self._host.memory.change(total - self._reserved):
+            self._reserved = total
+        elif status is not None:
+            raise CallFault(status)
+        else:
+            raise _Cut("the server's memory is used up")
+
+
+def overdue(phase: Phase, limits: ServerLimits, holds_contexts: bool) -> float | None:
+    """How long a connection may stay in a phase, in seconds; None for as long as it likes."""
+    if phase is _HANDSHAKE:
+        return limits.handshake_seconds
+    if phase in (_RECEIVING, _SENDING):
+        return limits.stall_seconds
+    if phase is _IDLE and not holds_contexts:
+        return limits.idle_seconds
+    return None

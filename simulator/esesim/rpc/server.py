@@ -1,0 +1,231 @@
+"""The RPC server: listens, gives each connection a thread, watches them, and stops gracefully."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from eseback.rpc import ENDPOINT_MAPPER, MANAGEMENT, SyntaxId
+
+from .association import Associations
+from .connection import Connection, overdue
+from .limits import MemoryBudget, ServerLimits
+from .registry import Service
+from .standard import EndpointMapper, management
+
+log: Final = logging.getLogger("esesim.rpc")
+_BACKLOG: Final = 128
+_TICK_MAX: Final = 0.5  # seconds between two looks at all connections
+
+
+class NotLoopbackError(ValueError):
+    """Without authentication a server listens on this computer only."""
+
+
+class RpcServer:
+    """Serves ``services``, and with them management and the endpoint mapper, from :meth:`start`
+    (or a ``with`` block) to :meth:`stop`.
+
+    host, port: where to listen; port 0 takes a free one, which :attr:`address` tells. gather: send
+    without joining buffers, where the system can (it can't on Windows). Raises NotLoopbackError,
+    OSError where the address can't be used.
+    """
+
+    def __init__(
+        self,
+        services: Iterable[Service],
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: ServerLimits | None = None,
+        *,
+        gather: bool = hasattr(socket.socket, "sendmsg"),
+    ) -> None:
+        self.limits = limits or ServerLimits()
+        self.memory = MemoryBudget(self.limits.memory)
+        self.associations = Associations(self.limits.handles)
+        self.counts = [0, 0, 0, 0]  # calls in and out, packets in and out; roughly, no lock is held
+        self._stopped = threading.Event()
+        self._gather = gather
+        self.services: dict[SyntaxId, Service] = {}
+        """What is served, by interface."""
+        mapper = EndpointMapper(self._endpoints, lambda: self.address)
+        standard = (management(self._interfaces, lambda: self.counts), mapper.service())
+        for service in (*services, *standard):
+            if service.interface.syntax in self.services:
+                raise ValueError(f"interface {service.interface.syntax} is registered twice")
+            self.services[service.interface.syntax] = service
+        self._connections: set[Connection] = set()
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._listener = _listen(host, port)
+        found = self._listener.getsockname()
+        self.address: tuple[str, int] = (found[0], found[1])
+        """Address and port that clients connect to."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._stopped.is_set()
+
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return len(self._connections)
+
+    def start(self) -> Self:
+        """Let clients in."""
+        for name, target in (("accept", self._accept), ("watch", self._watch)):
+            thread = threading.Thread(target=target, name=f"esesim-rpc-{name}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Let nobody in any more, let running calls come to their end, then close everything.
+
+        Contexts that are open are run down. Stopping twice is allowed.
+        """
+        self._stopped.set()
+        # On Linux only a shutdown wakes a thread that accepts; elsewhere only closing does.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        deadline = time.monotonic() + self.limits.stop_seconds
+        while connections := self._snapshot():
+            late = time.monotonic() >= deadline
+            for connection in connections:
+                if late or not connection.is_busy:
+                    connection.cut("the server stops")
+            if time.monotonic() >= deadline + 1:
+                log.warning("%d calls did not end in time", len(connections))
+                break
+            time.sleep(0.01)
+        for thread in self._threads:
+            thread.join(1)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    # ---- threads
+
+    def _accept(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                sock, peer = self._listener.accept()
+            except OSError as error:
+                if self.is_stopping:
+                    return
+                # Out of descriptors, or the client has gone again: neither ends the server.
+                log.warning("a connection could not be accepted: %s", error)
+                time.sleep(0.05)
+                continue
+            try:
+                self._admit(sock, peer[0])
+            except (OSError, RuntimeError) as error:  # RuntimeError: no more threads
+                log.warning("%s: not served: %s", peer[0], error)
+                sock.close()
+
+    def _admit(self, sock: socket.socket, peer: str) -> None:
+        if len(self._connections) >= self.limits.connections:
+            log.warning("%s: not served: %d connections already", peer, self.limits.connections)
+            sock.close()
+            return
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection = Connection(self, sock, peer, not _is_loopback(peer), gather=self._gather)
+        with self._lock:
+            self._connections.add(connection)
+        thread = threading.Thread(
+            target=self._run, args=(connection,), name="esesim-rpc-client", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            self._forget(connection)
+            raise
+
+    def _run(self, connection: Connection) -> None:
+        try:
+            connection.run()
+        finally:
+            self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        with self._lock:
+            self._connections.discard(connection)
+
+    def _snapshot(self) -> list[Connection]:
+        with self._lock:
+            return list(self._connections)
+
+    def _watch(self) -> None:
+        limits = self.limits
+        shortest = min(limits.handshake_seconds, limits.stall_seconds, limits.idle_seconds)
+        while not self._stopped.wait(min(shortest / 4, _TICK_MAX)):
+            now = time.monotonic()
+            for connection in self._snapshot():
+                phase, since = connection.phase, connection.since
+                seconds = overdue(phase, limits, connection.holds_contexts)
+                # Looked at twice: phase and time are not written in one.
+                if seconds is not None and now - since > seconds and connection.phase is phase:
+                    connection.cut(f"{phase.value} for more than {seconds:g} s")
+
+    # ---- what the standard interfaces tell
+
+    def _interfaces(self) -> Sequence[SyntaxId]:
+        return tuple(self.services)
+
+    def _endpoints(self) -> Sequence[tuple[SyntaxId, str]]:
+        """Interfaces with annotations; not the mapper's own, nor management, which all have."""
+        hidden = (ENDPOINT_MAPPER.syntax, MANAGEMENT.syntax)
+        return tuple(
+            (syntax, service.interface.name)
+            for syntax, service in self.services.items()
+            if syntax not in hidden
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises NotLoopbackError, OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for *_, address in found:
+        if not _is_loopback(str(address[0])):
+            raise NotLoopbackError(
+                f"{host} can be reached from other computers, and there is no authentication: "
+                "listen on 127.0.0.1"
+            )
+    family, _, _, _, address = found[0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
