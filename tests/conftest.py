@@ -7,12 +7,14 @@ Tools. A test marked `needs_tool("esedbexport")` is skipped where the tool is mi
 ESESIM_REQUIRE names the tool, or says `all`, it fails instead: on CI nothing is skipped unseen.
 
 Coverage. Measuring doubles the time of what it measures. Tests marked `uncovered` go over the same
-lines thousands of times, lines that other tests cover, so nothing is measured while they run.
+lines thousands of times, lines that other tests cover, so nothing is measured while they run; nor
+while the later ones of a long row of parameters do.
 """
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Generator
 
 import coverage
@@ -52,6 +54,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if verdict.is_failure:
                 pytest.fail(verdict.reason, pytrace=False)
             pytest.skip(verdict.reason)
+
+
+MEASURED_PARAMETERS_MAX = 8
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Measure the first few of a test's parameters: the others go over the same lines."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        seen[test] += 1
+        if seen[test] > MEASURED_PARAMETERS_MAX:
+            item.add_marker("uncovered")
 
 
 @pytest.hookimpl(wrapper=True)
