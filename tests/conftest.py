@@ -56,7 +56,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(verdict.reason)
 
 
-MEASURED_PARAMETERS_MAX = 5
+MEASURED_PARAMETERS_MAX = 8
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
