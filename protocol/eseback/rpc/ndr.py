@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import struct
 import uuid
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 from eseback.rpc.errors import BadStubData, NotRepresentable
@@ -113,22 +114,22 @@ class Reader:
             raise BadStubData(f"{count} elements do not fit into {self.left} bytes")
 
 
-class NdrType:
+class NdrType(ABC):
     """Base of all types. size_min: the fewest bytes a value takes in its own place."""
 
     alignment = 4
     size_min = 4
     has_rest = False
 
+    @abstractmethod
     def put(self, writer: Writer, value: Any) -> None:
         """Write a value in its own place."""
-        raise NotImplementedError
 
+    @abstractmethod
     def get(self, reader: Reader) -> Any:
         """Read what stands in a value's own place."""
-        raise NotImplementedError
 
-    def put_rest(self, writer: Writer, value: Any) -> None:
+    def put_rest(self, writer: Writer, value: Any) -> None:  # noqa: B027 - most types have none
         """Write what pointers in the value point to."""
 
     def get_rest(self, reader: Reader, raw: Any) -> Any:
