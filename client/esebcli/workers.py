@@ -18,6 +18,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -262,11 +263,13 @@ def _interrupts_held_back() -> Iterator[None]:
     """Ctrl-C goes to all processes of a terminal; workers started here never see it.
 
     Ours is not lost but waits. Where signals can't be held back, a worker ignores it by itself once
-    it runs.
+    it runs. The process that multiprocessing keeps for itself comes first: starting it lets Ctrl-C
+    through again, whatever the caller wanted.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
