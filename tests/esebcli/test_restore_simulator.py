@@ -30,6 +30,8 @@ from tests.esebcli.support_simulator import (
     unlike,
 )
 
+pytestmark = pytest.mark.uncovered
+
 R = TypeVar("R")
 SECOND = "Second Storage Group"
 PLAN = {

@@ -20,6 +20,8 @@ from eseconform.zoo.reference import ReferenceClient
 from eseconform.zoo.specimens import MUTANTS
 from tests.support.conformance import Client, case, reference, settings
 
+pytestmark = pytest.mark.uncovered
+
 BUNDLED = "python:esebcli.sut:client"
 ZOO = "python:eseconform.zoo:reference_client"
 

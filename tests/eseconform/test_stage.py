@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from eseconform.cases import catalogue, topology_of
 from eseconform.judge.chains import assemble, set_files
 from eseconform.judge.replay import Chain, restore
@@ -75,6 +77,7 @@ class _OneByOne(ReferenceClient):
             self.in_context((group,))
 
 
+@pytest.mark.uncovered
 def test_groups_one_by_one_show_nothing_about_groups_at_the_same_time(tmp_path: Path) -> None:
     def client(api: object, task: object) -> object:
         return _OneByOne(api, task).run()  # type: ignore[arg-type]

@@ -22,6 +22,8 @@ from eseconform.zoo.specimens import CONTROL, MUTANTS, ODD, SPECIMENS, Specimen
 from tests.support.conformance import case
 from tests.support.killpages import CommittedPage
 
+pytestmark = pytest.mark.uncovered
+
 QUICK = [case("truncation")]
 
 

@@ -21,6 +21,8 @@ from esesim.windows_path import to_volume_path
 from tests.esesim.support.profiles import group_topology, recovered_rows
 from tests.esesim.support.servers import Prepared, back_up, prepare, read_file, volume_bytes
 
+pytestmark = pytest.mark.uncovered
+
 R = TypeVar("R")
 FULL, LOGS = BackupType.FULL, BackupType.LOGS_ONLY
 GROUPS = ("G1", "G2", "G3")

@@ -27,6 +27,8 @@ from tests.esesim.support.profiles import (
 )
 from tests.esesim.support.servers import back_up, prepare, read_file, small_topology
 
+pytestmark = pytest.mark.uncovered
+
 EVERY = pytest.mark.parametrize("profile", PROFILES)
 OF_2000 = ("exchange-2000-rtm", "exchange-2000-sp1", "exchange-2000-sp2")
 PATCHING = OF_2000[:2]

@@ -24,6 +24,8 @@ from tests.support.engine import CONFIG, SPEC, Rig, SavedSet
 from tests.support.files import content, put
 from tests.support.readers import Reader, each_reader
 
+pytestmark = pytest.mark.uncovered
+
 PAGE = 4096
 REVISIONS = (0x9, 0xB)
 STAGES = ("live", "image", "recovered")

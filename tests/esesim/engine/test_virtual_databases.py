@@ -30,6 +30,8 @@ from tests.support.virtual import (
     virtual_rig,
 )
 
+pytestmark = pytest.mark.uncovered
+
 FORMAT_IDS = [f"{revision:#x}" for revision, _ in FORMATS]
 PATCHING = evolve(CONFIG, revision=9, patch_files=True)
 

@@ -27,6 +27,8 @@ from esesim.engine.row import decode_row
 from esesim.engine.virtual import size_max
 from tests.support.edb import ECC_REVISION, FORMATS
 
+pytestmark = pytest.mark.uncovered
+
 FORMAT_IDS = [f"{revision:#x}" for revision, _ in FORMATS]
 each_format = pytest.mark.parametrize(
     ("page_size", "ecc"),
