@@ -24,7 +24,7 @@ help:
 	@echo "make test    lint, types, import rules, docs in step, all tests with coverage"
 	@echo "make lint    the static part of make test"
 	@echo "make docs    write the generated pages of docs/ anew"
-	@echo "make fuzz    the property tests, at length"
+	@echo "make fuzz    the property tests, at length; then ten minutes of changed conversations"
 	@echo "make matrix  every broken client and server on every case"
 	@echo "make bench   measure, pinned to one core; rewrites the table in benchmarks/README.md"
 	@echo "make clean   remove everything that was made, .venv included"
@@ -54,6 +54,7 @@ docs: $(DEV)
 
 fuzz: $(DEV)
 	ESESIM_HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n auto -m fuzz --timeout 0
+	$(BIN)/python -m tools.fuzz_rpc --seconds 600
 
 # Every broken client and server on every case: a quarter of an hour on two cores. Writes both
 # pages anew; fails if a bug survives, a correct client is blamed, or a case catches nothing.

@@ -97,6 +97,38 @@ class Measure:
         self._benchmark.extra_info.update(as_extra_info(measurement))
         return measurement
 
+    def compare(
+        self,
+        name: str,
+        subject: float,
+        *,
+        goal: Goal,
+        yardstick_name: str,
+        yardstick: float,
+        unit: str,
+    ) -> Measurement:
+        """Note two figures that were measured already: rates in ``unit`` a second, or MiB.
+
+        A goal of MIB_MAX says that it is memory.
+        """
+        is_memory = goal.kind is GoalKind.MIB_MAX
+        # One run of nothing, for the entry in the report.
+        run = cast("Callable[..., object]", self._benchmark.pedantic)
+        run(lambda: None, rounds=1)
+        measurement = Measurement(
+            name=name,
+            subject_seconds=1.0 if is_memory else 1 / subject,
+            yardstick=yardstick_name,
+            yardstick_seconds=1.0 if is_memory else 1 / yardstick,
+            amount=1,
+            unit="s" if is_memory else unit,
+            goal=goal,
+            subject_mib=subject if is_memory else 0.0,
+            yardstick_mib=yardstick if is_memory else 0.0,
+        )
+        self._benchmark.extra_info.update(as_extra_info(measurement))
+        return measurement
+
     def memory(self, name: str, program: str, folder: Path, *, limit: float) -> Measurement:
         """Measure the memory of a new process that runs `program`, beside one that does nothing.
 

@@ -19,7 +19,10 @@ EXIT_USAGE: Final = 2
 SET_PATH: Final = click.Path(path_type=Path)
 """Type of an argument that names a folder."""
 server_option: Final = click.option(
-    "--server", "address", required=True, help="SCHEME:ADDRESS, e.g. inproc:demo.toml."
+    "--server",
+    "address",
+    required=True,
+    help="SCHEME:ADDRESS, e.g. inproc:demo.toml, or rpc:HOST:PORT[,user=NAME,...].",
 )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import mmap
 from collections.abc import Callable
 from typing import BinaryIO, Final, Protocol
 
@@ -18,6 +17,7 @@ from attrs import frozen
 from eseback.api import BackupApi
 from eseback.errors import EseBackupError
 from esebcli.errors import JobError
+from esebcli.readahead import FileReads
 
 BUFFER_SIZE: Final = 256 * 1024
 """Bytes asked for at once: a multiple of every page size, and above the 64 KiB that ESE advises."""
@@ -39,16 +39,11 @@ class Copied:
     sha256: str
 
 
-def aligned_buffer(size: int = BUFFER_SIZE) -> memoryview:
-    """A buffer on a memory page boundary, as the engine demands (ESE source backup.cxx: -1003)."""
-    return memoryview(mmap.mmap(-1, size))
-
-
 @frozen
 class FileReader:
     """Reads files of one backup context into one buffer.
 
-    ``before_read`` is called with the number of bytes copied so far and the announced size; it may
+    ``before_read`` is called with the number of bytes read so far and the announced size; it may
     raise, which closes the file.
     """
 
@@ -96,21 +91,26 @@ class FileReader:
     def _copy(
         self, original_name: str, handle: int, size: int, target: BinaryIO, sink: ByteSink
     ) -> Copied:
+        reads = FileReads(self.api, self.context, handle, self.buffer, size)
         digest = hashlib.sha256()
         copied = 0
         while True:
-            self.before_read(copied, size)
-            count = self.api.backup_read_file(self.context, handle, self.buffer)
+            if not reads.is_under_way:
+                self.before_read(copied, size)
+            count, buffer = reads.read()
             if count == 0:
                 break
-            if not 0 < count <= len(self.buffer):
+            if not 0 < count <= len(buffer):
                 raise JobError(f"{original_name}: the server claims to have sent {count} bytes")
             copied += count
             if copied > size:
                 raise JobError(
                     f"{original_name}: the server sent more than the {size} bytes announced"
                 )
-            data = self.buffer[:count]
+            if reads.may_start(copied):
+                self.before_read(copied, size)
+                reads.start()
+            data = buffer[:count]
             digest.update(data)
             sink.feed(data)
             target.write(data)

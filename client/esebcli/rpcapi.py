@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, cast
 
 from eseback.api import ReadableBuffer, WriteableBuffer
@@ -22,15 +23,14 @@ from eseback.constants import (
 )
 from eseback.errors import EseBackupError
 from eseback.jeterr import JetErr
-from eseback.rpc import BadStubData, NotRepresentable
+from eseback.rpc import BadStubData, NotRepresentable, ResponseReceived
 from eseback.rpc.backup_calls import decode_result, encode_arguments
 from eseback.rpc.bulk import (
-    READ_HEAD,
     check_read,
     decode_read,
     encode_read_request,
     encode_write,
-    read_tail,
+    read_ends,
 )
 from eseback.structures import (
     BackupNode,
@@ -41,12 +41,14 @@ from eseback.structures import (
     RestoreEnvironment,
     RestoreFile,
 )
-from esebcli.rpcconnection import RpcConnection, violation
+from esebcli.rpcconnection import Placed, RpcConnection, violation
 
 _MIB: Final = 1 << 20
 _READ_MAX: Final = 4 * _MIB
 _WRITE_MAX: Final = 2 * _MIB  # a request of 4 MiB is the most that servers take by default
 _OPNUM: Final = {method: cast("int", info.opnum) for method, info in CALL_BY_METHOD.items()}
+_READ: Final = "backup_read_file"
+_READ_OPNUM: Final = _OPNUM[_READ]
 
 
 class RpcApi:
@@ -56,6 +58,7 @@ class RpcApi:
         self._connection = connection
         self._handles: dict[int, bytes] = {}
         self._numbers = itertools.count(1)
+        self._read_ends = (*read_ends(0), 0)  # of the last size that was read
 
     # ---- discovery
 
@@ -101,24 +104,42 @@ class RpcApi:
 
     def backup_read_file(self, context: int, handle: int, buffer: WriteableBuffer) -> int:
         """See BackupApi. One call never reads more than 4 MiB."""
-        method = "backup_read_file"
+        out, stub = self._read_request(context, handle, buffer)
+        ends = self._read_ends
+        if ends[2] != len(out):
+            ends = self._read_ends = (*read_ends(len(out)), len(out))
+        answer = self._connection.call_into(_READ, _READ_OPNUM, stub, ends[0], out, ends[1])
+        return len(out) if answer is None else _read_result(answer, out)
+
+    @property
+    def can_read_ahead(self) -> bool:
+        """Whether :meth:`start_read` may be used."""
+        return self._connection.concurrent
+
+    def start_read(self, context: int, handle: int, buffer: WriteableBuffer) -> Callable[[], int]:
+        """The first half of ``backup_read_file``: ask, and do not wait.
+
+        Gives the second half, which gives and raises what the whole does. Until it has been called,
+        or another call has been made, ``buffer`` belongs to the read.
+        """
+        try:
+            out, stub = self._read_request(context, handle, buffer)
+        except EseBackupError as error:
+            return partial(_raise, error)
+        head, tail = read_ends(len(out))
+        ahead = self._connection.start_into(_READ, _READ_OPNUM, stub, head, out, tail)
+        return lambda: _read_result(self._connection.finish_into(ahead), out)
+
+    def _read_request(
+        self, context: int, handle: int, buffer: WriteableBuffer
+    ) -> tuple[memoryview, bytes]:
+        """Where a read goes, and the stub of its request."""
         out = _writable(buffer)
-        size = len(out)
+        held = self._handles.get(context) or self._handle(context, _READ)
         try:
-            stub = encode_read_request(self._handle(context, method), handle, size)
+            return out, encode_read_request(held, handle, len(out))
         except NotRepresentable as error:
-            raise _unusable(method, error) from None
-        answer = self._connection.call_into(
-            method, _OPNUM[method], (stub,), READ_HEAD, out, read_tail(size)
-        )
-        try:
-            if isinstance(answer, tuple):
-                return check_read(answer[0], out, answer[1])
-            data = decode_read(answer.stub, size, answer.little)
-        except BadStubData as error:
-            raise violation(error, method) from error
-        out[: len(data)] = data
-        return len(data)
+            raise _unusable(_READ, error) from None
 
     def backup_close_file(self, context: int, handle: int) -> None:
         """See BackupApi."""
@@ -282,6 +303,24 @@ class RpcApi:
         return found
 
 
+def _read_result(answer: ResponseReceived | Placed | None, out: memoryview) -> int:
+    """How many bytes a read has put into ``out``. Raises what the call does."""
+    if answer is None:
+        return len(out)
+    try:
+        if isinstance(answer, Placed):
+            return check_read(answer.head, out, answer.tail)
+        data = decode_read(answer.stub, len(out), answer.little)
+    except BadStubData as error:
+        raise violation(error, _READ) from error
+    out[: len(data)] = data
+    return len(data)
+
+
+def _raise(error: EseBackupError) -> int:
+    raise error
+
+
 def _writable(buffer: WriteableBuffer) -> memoryview:
     """The buffer as bytes, at most 4 MiB; an empty one if nothing can be read into it, which the
     server then refuses in its own words.
@@ -292,7 +331,9 @@ def _writable(buffer: WriteableBuffer) -> memoryview:
         return memoryview(bytearray())
     if view.readonly or not view.c_contiguous or not view.nbytes:
         return memoryview(bytearray())
-    return view.cast("B")[:_READ_MAX]
+    if view.ndim != 1 or view.itemsize != 1 or view.nbytes > _READ_MAX:
+        view = view.cast("B")[:_READ_MAX]
+    return view
 
 
 def _unusable(method: str, error: Exception) -> EseBackupError:

@@ -11,9 +11,11 @@ import struct
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from eseback.errors import ConnectionLost
+from attrs import define
+
+from eseback.errors import ConnectionLost, EseBackupError
 from eseback.rpc import (
     BACKUP_SYNTAX,
     NDR32,
@@ -27,28 +29,53 @@ from eseback.rpc import (
     ClientEvent,
     ConnectionClosed,
     ContextOffer,
+    Credentials,
     FaultReceived,
+    FaultStatus,
+    Initiator,
     Limits,
+    RejectReason,
     RemoteProtocolError,
     ResponseReceived,
     ScatterRead,
     ServerShutDown,
 )
 from eseback.rpc.gather import send_gathered, send_joined
-from esebcli.rpcerrors import ProtocolViolation, fault_error
+from esebcli.rpcerrors import AccessRefused, ProtocolViolation, fault_error
 
 CONTEXT_ID: Final = 0
 DEFAULT_CONNECT_SECONDS: Final = 10.0
 _CHUNK: Final = 1 << 16
+_SMALL: Final = 1024  # bytes that are copied rather than gathered
+_STEPS_MAX: Final = 8  # of an authentication; NTLM takes two, SPNEGO three
 _CALL_MAX: Final = (4 << 20) + (1 << 16)  # bytes of an answer: a read of 4 MiB with what is around
+
+
+class Placed(NamedTuple):
+    """Stub of an answer whose middle has been put where it belongs: what comes before and after."""
+
+    head: bytes
+    tail: bytes
+
+
+@define(eq=False)
+class CallAhead:
+    """A call that was sent and not waited for yet."""
+
+    method: str
+    sent: tuple[socket.socket, int, ScatterRead | None] | None = None
+    answer: ResponseReceived | FaultReceived | Placed | None = None
+    error: BaseException | None = None
 
 
 class RpcConnection:
     """A connection that is bound to the backup interface.
 
     seconds: how long the server may be silent during a call, and how long it may take what is sent;
-    0 for as long as it likes. gather: send from and receive into several buffers at once, where the
-    system can. Raises OSError (cannot be reached), ConnectionLost (it does not want us).
+    0 for as long as it likes. group: the association group to join, 0 for a new one. credentials:
+    who we are, None for nobody in particular. gather: send from and receive into several buffers
+    at once, where the system can. Raises OSError (cannot be reached), ConnectionLost (it does not
+    want us), AccessRefused, MissingLibraryError.
     """
 
     def __init__(
@@ -58,21 +85,36 @@ class RpcConnection:
         *,
         connect_seconds: float = DEFAULT_CONNECT_SECONDS,
         seconds: float = 0.0,
+        group: int = 0,
+        credentials: Credentials | None = None,
         gather: bool = hasattr(socket.socket, "recvmsg_into"),
     ) -> None:
         self._name = f"{host}:{port}"
         self._limit = connect_seconds
+        self._credentials = credentials
         self._gather = gather
         self._lock = threading.Lock()
+        self._is_clean = False  # nothing was received that is not dealt with
+        self._ahead: CallAhead | None = None
         self._protocol = ClientConnection(Limits(call_max=_CALL_MAX))
         self._socket: socket.socket | None = _connect(host, port, connect_seconds)
         try:
             _set_limit(self._open_socket(), connect_seconds)
-            self._bind()
+            self._bind(group)
             _set_limit(self._open_socket(), seconds)
         except BaseException as error:
             raise self._broken(error, "") from None
         self._limit = seconds
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether concurrent calls were agreed on."""
+        return self._protocol.concurrent
+
+    @property
+    def group(self) -> int:
+        """The association group that it belongs to."""
+        return self._protocol.assoc_group_id
 
     def close(self) -> None:
         """Let go; the server runs down what is left. Closing twice is allowed."""
@@ -87,74 +129,181 @@ class RpcConnection:
         """
         with self._lock:
             try:
-                self._open_socket()
-                _, buffers = self._protocol.request(CONTEXT_ID, opnum, stub)
-                self._send(buffers)
-                answer = self._next_answer()
-            except BaseException as error:
-                raise self._broken(error, method) from None
-        return _response(answer, method)
-
-    def call_into(
-        self, method: str, opnum: int, stub: Sequence[Buffer], head: int, out: memoryview, tail: int
-    ) -> ResponseReceived | tuple[bytes, bytes]:
-        """Make a call whose answer is probably so many bytes, those of ``out``, and so many more.
-
-        Gives head and tail if so, else the whole answer. Raises what :meth:`call` does.
-        """
-        if not self._gather:
-            return self.call(method, opnum, stub)
-        with self._lock:
-            try:
+                if self._ahead is not None:
+                    self._settle(self._ahead)
                 sock, protocol = self._open_socket(), self._protocol
                 call_id, buffers = protocol.request(CONTEXT_ID, opnum, stub)
-                scatter = protocol.expect(call_id, head, out, tail)
                 self._send(buffers)
-                if scatter is not None:
-                    placed = self._receive_in_place(sock, scatter)
-                    if placed is not None:
-                        return placed
-                answer = self._next_answer()
+                answer = None
+                if self._is_clean:
+                    data = sock.recv(_CHUNK)
+                    answer = protocol.take_response(call_id, data)
+                    if answer is not None:
+                        return answer
+                    protocol.receive_data(data)
+                other = self._next_answer()
             except BaseException as error:
                 raise self._broken(error, method) from None
-        return _response(answer, method)
+        return self._response(other, method)
+
+    def call_into(
+        self, method: str, opnum: int, stub: bytes, head: bytes, out: memoryview, tail: bytes
+    ) -> ResponseReceived | Placed | None:
+        """Make a call whose answer is probably ``head``, the bytes of ``out``, and ``tail``.
+
+        None if that is what came. Head and tail if they are others, else the whole answer. Raises
+        what :meth:`call` does.
+        """
+        with self._lock:
+            try:
+                if self._ahead is not None:
+                    self._settle(self._ahead)
+                answer = self._receive_into(*self._send_into(opnum, stub, head, out, tail))
+            except BaseException as error:
+                raise self._broken(error, method) from None
+        if answer is None or isinstance(answer, Placed):
+            return answer
+        return self._response(answer, method)
+
+    def start_into(
+        self, method: str, opnum: int, stub: bytes, head: bytes, out: memoryview, tail: bytes
+    ) -> CallAhead:
+        """The first half of :meth:`call_into`; :meth:`finish_into` is the second.
+
+        Until then ``out`` belongs to the call. Another call that is made meanwhile waits for its
+        answer first. Only where :attr:`concurrent` calls were agreed on. Never raises: what goes
+        wrong is told by the second half.
+        """
+        with self._lock:
+            ahead = CallAhead(method)
+            try:
+                if self._ahead is not None:
+                    self._settle(self._ahead)
+                ahead.sent = self._send_into(opnum, stub, head, out, tail)
+                self._ahead = ahead
+            except Exception as error:
+                ahead.error = self._broken(error, method)
+        return ahead
+
+    def finish_into(self, ahead: CallAhead) -> ResponseReceived | Placed | None:
+        """Wait for the answer to a call that was started. Gives and raises as :meth:`call_into`."""
+        with self._lock:
+            if self._ahead is ahead:
+                self._settle(ahead)
+        if ahead.error is not None:
+            raise ahead.error
+        answer = ahead.answer
+        if answer is None or isinstance(answer, Placed):
+            return answer
+        return self._response(answer, ahead.method)
 
     # ---- within
 
-    def _bind(self) -> None:
+    def _send_into(
+        self, opnum: int, stub: bytes, head: bytes, out: memoryview, tail: bytes
+    ) -> tuple[socket.socket, int, ScatterRead | None]:
+        """Send the request of :meth:`call_into`."""
+        sock, protocol = self._socket, self._protocol
+        if sock is None:
+            sock = self._open_socket()
+        call_id, buffers = protocol.request(CONTEXT_ID, opnum, (stub,))
+        scatter = protocol.expect(call_id, head, out, tail) if self._gather else None
+        sock.sendall(b"".join(buffers))
+        return sock, call_id, scatter
+
+    def _receive_into(
+        self, sock: socket.socket, call_id: int, scatter: ScatterRead | None
+    ) -> ResponseReceived | FaultReceived | Placed | None:
+        """Receive the answer of :meth:`call_into`."""
+        if scatter is not None:
+            while True:
+                count = sock.recvmsg_into(scatter.buffers())[0]
+                if not count:
+                    raise _closed()
+                scatter.received(count)
+                if scatter.complete or not scatter.predicted:
+                    break
+            placed = self._protocol.finish(scatter)
+            if scatter.exact:
+                return None
+            if placed is not None:
+                return Placed(*placed)
+        return self._next_answer()
+
+    def _settle(self, ahead: CallAhead) -> None:
+        """Have the answer to the call that was started, or what went wrong."""
+        self._ahead = None
+        try:
+            assert ahead.sent is not None, "only a call that was sent is waited for"
+            ahead.answer = self._receive_into(*ahead.sent)
+        except Exception as error:
+            ahead.error = self._broken(error, ahead.method)
+        except BaseException as error:
+            raise self._broken(error, ahead.method) from None
+
+    def _bind(self, group: int) -> None:
         offer = ContextOffer(CONTEXT_ID, BACKUP_SYNTAX, (NDR32,))
-        self._send(self._protocol.bind([offer], features=BindFeature.KEEP_CONNECTION_ON_ORPHAN))
-        event = self._next_event()
-        if isinstance(event, BindRejected):
-            raise ConnectionLost(detail=f"the server rejects the bind, reason {event.reason}")
-        if isinstance(event, ConnectionClosed):
-            raise _closed()
-        if not isinstance(event, BindAccepted):
-            raise RemoteProtocolError(f"a bind is answered with {type(event).__name__}")
+        features = BindFeature.KEEP_CONNECTION_ON_ORPHAN
+        credentials = self._credentials
+        initiator = None if credentials is None else Initiator(credentials)
+        bind = self._protocol.bind(
+            [offer],
+            assoc_group_id=group,
+            features=features,
+            concurrent=True,
+            token=None if initiator is None else initiator.first(),
+            header_signing=initiator is not None,
+        )
+        event = self._bound(bind)
         if CONTEXT_ID not in event.accepted:
             raise ConnectionLost(detail="the server does not have the backup interface")
+        if initiator is not None:
+            self._authenticate(initiator, offer, event)
+
+    def _authenticate(self, initiator: Initiator, offer: ContextOffer, event: BindAccepted) -> None:
+        """Prove who we are, in as many steps as it takes."""
+        for _ in range(_STEPS_MAX):
+            if event.token is None:
+                raise RemoteProtocolError("the server leaves the authentication unanswered")
+            token = initiator.step(event.token.token)
+            if token is not None:
+                # ASSUMED(last-step-in-alter-context): the client sends its last token in an
+                # alter_context, where the server answers, also if an auth3 would do, to which
+                # there is no answer: so a wrong password is known at once, and as what it is.
+                event = self._bound(self._protocol.alter([offer], token))
+            if initiator.is_done:
+                self._protocol.set_security(initiator.security())
+                return
+        raise RemoteProtocolError("the authentication does not come to an end")
+
+    def _bound(self, buffers: Sequence[Buffer]) -> BindAccepted:
+        """The answer to a bind or alter_context."""
+        self._send(buffers)
+        event = self._next_event()
+        if isinstance(event, BindAccepted):
+            return event
+        if isinstance(event, ConnectionClosed):
+            raise _closed()
+        if isinstance(event, BindRejected | FaultReceived) and self._credentials is not None:
+            raise _refusal(event, self._credentials)
+        if isinstance(event, BindRejected):
+            raise ConnectionLost(detail=f"the server rejects the bind, reason {event.reason}")
+        raise RemoteProtocolError(f"a bind is answered with {type(event).__name__}")
 
     def _send(self, buffers: Sequence[Buffer]) -> None:
         sock = self._open_socket()
-        if self._gather:
+        if len(buffers) == 2 and len(buffers[1]) <= _SMALL:
+            sock.sendall(b"".join(buffers))
+        elif self._gather:
             send_gathered(sock.sendmsg, buffers)
         else:
             send_joined(sock.sendall, buffers)
-
-    def _receive_in_place(
-        self, sock: socket.socket, scatter: ScatterRead
-    ) -> tuple[bytes, bytes] | None:
-        while scatter.predicted and not scatter.complete:
-            count = sock.recvmsg_into(scatter.buffers())[0]
-            if not count:
-                raise _closed()
-            scatter.received(count)
-        return self._protocol.finish(scatter)
 
     def _next_event(self) -> ClientEvent:
         protocol, receive = self._protocol, self._open_socket().recv
         while (event := protocol.next_event()) is NEED_DATA:
             protocol.receive_data(receive(_CHUNK))
+        self._is_clean = not protocol.buffered
         return event
 
     def _next_answer(self) -> ResponseReceived | FaultReceived:
@@ -171,6 +320,19 @@ class RpcConnection:
         if self._socket is None:
             raise ConnectionLost(detail=f"the connection to {self._name} was closed")
         return self._socket
+
+    def _response(self, answer: ResponseReceived | FaultReceived, method: str) -> ResponseReceived:
+        if not isinstance(answer, FaultReceived):
+            return answer
+        if answer.status != FaultStatus.ACCESS_DENIED:
+            raise fault_error(answer.status, method)
+        credentials = self._credentials
+        if credentials is None:
+            what = "the server wants to know who calls (user=)"
+        else:
+            name = credentials.level.name.lower()
+            what = f"the server wants more protection than level={name}, or another user"
+        raise AccessRefused(call=method, detail=what)
 
     def _broken(self, error: BaseException, method: str) -> BaseException:
         """Close the connection; gives what to raise, in the words of the API."""
@@ -195,10 +357,19 @@ def violation(error: BadStubData, method: str) -> ProtocolViolation:
     return ProtocolViolation(call=method, detail=str(error))
 
 
-def _response(answer: ResponseReceived | FaultReceived, method: str) -> ResponseReceived:
-    if isinstance(answer, FaultReceived):
-        raise fault_error(answer.status, method)
-    return answer
+def _refusal(event: BindRejected | FaultReceived, credentials: Credentials) -> EseBackupError:
+    """What it means that a server answers our token like this."""
+    if isinstance(event, BindRejected):
+        if event.reason == RejectReason.AUTHENTICATION_TYPE_NOT_RECOGNIZED:
+            what = (
+                f"{credentials.auth_type.name} is not offered: leave user= out, or name users there"
+            )
+            return AccessRefused(detail=what)
+        if event.reason != RejectReason.INVALID_CHECKSUM:
+            return ConnectionLost(detail=f"the server rejects the bind, reason {event.reason}")
+    return AccessRefused(
+        detail=f"the server does not know {credentials.user}, or by another password"
+    )
 
 
 def _closed() -> ConnectionLost:

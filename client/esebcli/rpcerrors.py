@@ -1,7 +1,8 @@
 """What the network adds to the errors of the API: the server said no, the line broke, nonsense.
 
 A fault of the server is an EseBackupError with the HRESULT of the Win32 error that Windows' own RPC
-runtime gives for it. A broken connection is ConnectionLost. A server that speaks something else is
+runtime gives for it; one that does not let us in is :class:`AccessRefused`. A broken connection is
+ConnectionLost. A server that speaks something else is
 :class:`ProtocolViolation`, which is a ConnectionLost too, because nothing can be said on such a
 connection any more.
 """
@@ -15,6 +16,7 @@ from eseback.errors import ConnectionLost, EseBackupError
 from eseback.rpc.status import FaultStatus, status_name
 
 _WIN32: Final = 0x80070000
+_ACCESS_DENIED: Final = _WIN32 | 5
 _RPC_S_CALL_FAILED_DNE: Final = 1727
 _RPC_S_PROTOCOL_ERROR: Final = _WIN32 | 1728
 
@@ -46,6 +48,23 @@ class ProtocolViolation(ConnectionLost):
     def __str__(self) -> str:
         where = f"{self.call}: " if self.call else ""
         return f"{where}the server does not keep to the protocol [{self.detail}]"
+
+
+class AccessRefused(EseBackupError):
+    """The server does not let us in: it does not know us, or wants more protection."""
+
+    def __init__(
+        self,
+        hresult: int = _ACCESS_DENIED,
+        jet: int | None = None,
+        call: str | None = None,
+        detail: str = "",
+    ) -> None:
+        super().__init__(hresult, jet, call, detail)
+
+    def __str__(self) -> str:
+        where = f"{self.call}: " if self.call else ""
+        return f"{where}access denied: {self.detail}"
 
 
 def fault_error(status: int, call: str) -> EseBackupError:

@@ -17,7 +17,7 @@ from eseback.structures import InstanceBackupInfo
 from esebcli.consistency import check_group
 from esebcli.contents import Depth, FileFacts, check_for
 from esebcli.context import Context, choose_databases
-from esebcli.copying import FileReader, aligned_buffer
+from esebcli.copying import BUFFER_SIZE, FileReader
 from esebcli.durable import naming
 from esebcli.errors import JobCancelled, JobError
 from esebcli.findings import summarise
@@ -25,6 +25,7 @@ from esebcli.loglists import deletable_problem, kind_of_listed, predecessor_prob
 from esebcli.manifest import FileKind, Kind, LogRange, SavedDatabase, SavedFile, SavedGroup
 from esebcli.names import NameAllocator
 from esebcli.progress import OnProgress, Phase, Progress
+from esebcli.readahead import aligned_buffer
 from esebcli.sets import SetWriter
 
 INTERRUPTED: Final = "the backup was interrupted"
@@ -45,7 +46,7 @@ class GroupSaver:
     cancelled: threading.Event
     databases: tuple[str, ...] = ()
     _names: NameAllocator = field(init=False, default=Factory(NameAllocator))
-    _buffer: memoryview = field(init=False, default=Factory(aligned_buffer))
+    _buffer: memoryview = field(init=False, default=Factory(lambda: aligned_buffer(BUFFER_SIZE)))
     _facts: list[FileFacts] = field(init=False, factory=list)
 
     def choose(self, instance: InstanceBackupInfo) -> None:

@@ -8,6 +8,7 @@ needs no knowledge of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, Protocol, cast, runtime_checkable
@@ -57,13 +58,18 @@ def open_transport(address: str) -> Transport:
     try:
         transport = opener(rest)
     except (OSError, ValueError) as error:
-        raise UserError(f"--server {address}: {error}") from error
+        raise UserError(f"--server {_shown(address)}: {error}") from error
     if not isinstance(transport, Transport):
         raise UserError(
-            f"--server {address}: the transport {scheme!r} returned a "
+            f"--server {_shown(address)}: the transport {scheme!r} returned a "
             f"{type(transport).__name__} without session() and close()"
         )
     return transport
+
+
+def _shown(address: str) -> str:
+    """An address for a message, without a password that somebody has written into it."""
+    return re.sub(r"\b(password=).*", r"\1***", address)
 
 
 def _load(scheme: str) -> OpenTransport:

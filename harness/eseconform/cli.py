@@ -13,6 +13,8 @@ import eseconform
 from eseconform.cli_reports import expect, report
 from eseconform.errors import HarnessError, SutUnusable, UsageError
 from eseconform.explore.cli import COMMANDS
+from eseconform.options import TRANSPORT
+from eseconform.transports import Transport
 
 # Heavy modules are imported where they are used: `eseconform --version` must stay quick.
 
@@ -29,7 +31,11 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--sut", metavar="SPEC", help="The client: python:package.module:factory.")
+@click.option(
+    "--sut",
+    metavar="SPEC",
+    help="The client: python:package.module:factory, cmd:COMMAND or cmd:@FILE.toml.",
+)
 @click.option(
     "--server",
     metavar="SPEC",
@@ -67,6 +73,7 @@ def cli() -> None:
     metavar="FILE",
     help="Failures that are known; a line that no longer holds breaks the run.",
 )
+@TRANSPORT
 def check(
     sut: str | None,
     server: str | None,
@@ -78,16 +85,20 @@ def check(
     jobs: int,
     keep_sets: bool,
     expected: Path | None,
+    transport: Transport,
 ) -> None:
     """Judge a client, or with --server a server.
 
-    The client is a factory: it is called as factory(api, task), does one job on the api (every
-        call
+    The client is a factory: it is called as factory(api, task), does one job on the api (every call
     of eseback.api.BackupApi) and returns a claim about it; see eseconform.task. What it can do
     beyond a full backup it declares in an attribute `capabilities`, its own or its module's:
     incremental, copy, differential, partial, parallel, restore, play_forward, redirect. One that
     declares nothing is asked for incrementals; of one that restores, every set that it calls good
     is restored as well.
+
+    Or it is a program of any language, run once for each job: cmd:"agent backup --server {endpoint}
+    --out {set}". It always comes over the wire. cmd:@FILE.toml names its other commands and what it
+    can do; docs/foreign-clients.md tells how it gets its task and gives its answer.
     """
     from eseconform.cases import catalogue
     from eseconform.dates import today
@@ -111,7 +122,11 @@ def check(
         raise UsageError("--sut and --server exclude each other: judge one at a time")
     plan = None if sut is None else make_plan(catalogue(), suite, patterns)
     client = None if sut is None else load_sut(sut)
-    target = None if server is None else load_target(server)
+    if client is not None and client.over_wire:
+        if transport is Transport.INPROC and _was_given("transport"):
+            raise UsageError("a program always comes over the wire: leave out --transport inproc")
+        transport = Transport.RPC
+    target = None if server is None else load_target(server, transport)
     checks = () if server is None else chosen_checks(patterns)
     expectations = read_expectations(expected) if expected is not None else ()
     folder = _writable(out)
@@ -119,7 +134,7 @@ def check(
         if target is not None:
             run = run_checks(checks, target, seed, events, jobs)
         elif plan is not None and client is not None:
-            settings = Settings(client, catalogue(), seed, folder, events, keep_sets)
+            settings = Settings(client, catalogue(), seed, folder, events, keep_sets, transport)
             run = run_plan(plan, settings, jobs)
     if expected is not None:
         known = catalogue().cases if server is None else [check.id for check in CHECKS]
@@ -146,17 +161,29 @@ def check(
 @click.option("--requirements", "what", flag_value="requirements", help="Name the rules instead.")
 @click.option("--zoo", "what", flag_value="zoo", help="Name the zoo's clients instead.")
 @click.option("--servers", "what", flag_value="servers", help="Name the checks of servers instead.")
+@click.option(
+    "--placeholders",
+    "what",
+    flag_value="placeholders",
+    help="Name what a command of --sut cmd: can be told instead.",
+)
 def list_(what: str | None) -> None:
-    """Name the cases, the rules, or the clients of the zoo."""
+    """Name the cases, the rules, the clients of the zoo, or what a program can be told."""
     from eseconform.report.catalogue import (
         case_table,
+        placeholder_table,
         requirement_table,
         server_table,
         zoo_table,
     )
     from eseconform.report.table import console_for
 
-    makers = {"requirements": requirement_table, "zoo": zoo_table, "servers": server_table}
+    makers = {
+        "requirements": requirement_table,
+        "zoo": zoo_table,
+        "servers": server_table,
+        "placeholders": placeholder_table,
+    }
     console_for().print(makers.get(what or "", case_table)())
 
 
@@ -216,6 +243,12 @@ cli.add_command(report)
 cli.add_command(expect)
 for _command in COMMANDS:
     cli.add_command(_command)
+
+
+def _was_given(option: str) -> bool:
+    """Whether the user wrote an option of the command that runs."""
+    source = click.get_current_context().get_parameter_source(option)
+    return source is not click.core.ParameterSource.DEFAULT
 
 
 def _writable(folder: Path) -> Path:

@@ -17,6 +17,7 @@ from eseconform.cases import Case, catalogue
 from eseconform.events import Event, EventStream
 from eseconform.results import CaseResult
 from eseconform.sut import load_sut
+from eseconform.transports import Transport
 
 if TYPE_CHECKING:
     from eseconform.runner import Settings
@@ -31,6 +32,7 @@ class Work:
     seed: int
     folder: Path
     keep_sets: bool
+    transport: Transport
 
 
 def results_of_processes(
@@ -47,6 +49,7 @@ def results_of_processes(
                     settings.seed,
                     settings.folder.resolve(),
                     settings.keep_sets,
+                    settings.transport,
                 ),
             )
             for case in cases
@@ -74,5 +77,6 @@ def run_alone(work: Work) -> tuple[CaseResult, list[Event]]:
         folder=work.folder,
         events=EventStream(None, (events.append,)),
         keep_sets=work.keep_sets,
+        transport=work.transport,
     )
     return run_case(work.case, settings), events

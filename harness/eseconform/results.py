@@ -13,9 +13,10 @@ from attrs import field, frozen
 from eseconform.errors import UsageError
 from eseconform.requirements import requirements
 from eseconform.sequence import GroupLogs, Step
+from eseconform.transports import Transport
 from eseconform.verdicts import Axis, AxisResult, ExitCode, Finding, Verdict, worst
 
-SCHEMA = 3
+SCHEMA = 4
 OLDEST_SCHEMA = 1
 """What came after it has a default, so that older files can still be read."""
 RESULTS_NAME = "results.json"
@@ -178,6 +179,7 @@ class RunResult:
         cases: in the order in which they ran, sanity cases included.
         rules: the rules that the cases can decide, by id.
         broken_expectations: lines of the expectations file that broke the run, and why.
+        transport: how clients reached the servers.
     """
 
     sut: str
@@ -194,6 +196,7 @@ class RunResult:
     rules: dict[str, RuleText] = field(factory=dict)
     broken_expectations: tuple[str, ...] = ()
     schema: int = SCHEMA
+    transport: Transport = Transport.INPROC
 
     @property
     def verdict(self) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 import traceback
@@ -29,9 +30,10 @@ from eseconform.restorestage import RecordedFiles, bare
 from eseconform.results import CaseResult, JobResult, LedgerEntry
 from eseconform.sequence import answers
 from eseconform.stage import Connection, Stage
-from eseconform.sut import JobAnswer, Sut, run_job
+from eseconform.sut import JobAnswer, Sut
 from eseconform.task import Capability, JobKind, SavedFile, Task
 from eseconform.tasks import task_of
+from eseconform.transports import Transport
 from eseconform.undisturbed import last_match
 from eseconform.verdicts import Axis, AxisResult, Finding, Verdict, sum_up, worst
 from esesim.transcript import CallRecord
@@ -54,6 +56,7 @@ class Settings:
         folder: where transcripts and sets go.
         events: what happens is told here.
         keep_sets: leave the saved bytes there after judging.
+        transport: how the client reaches the servers.
     """
 
     sut: Sut
@@ -62,6 +65,7 @@ class Settings:
     folder: Path
     events: EventStream
     keep_sets: bool = False
+    transport: Transport = Transport.INPROC
 
 
 def run_case(case: Case, settings: Settings) -> CaseResult:
@@ -159,7 +163,10 @@ class _CaseRun:
     def _mishaps_of_case(self) -> Mishaps:
         case, settings = self.case, self.settings
         return Mishaps(
-            case, lambda f: last_match(f, case, settings.cases, settings.sut, settings.seed)
+            case,
+            lambda f: last_match(
+                f, case, settings.cases, settings.sut, settings.seed, settings.transport
+            ),
         )
 
     @property
@@ -206,20 +213,21 @@ class _CaseRun:
     def _ran(self, stage: Stage, index: int, spec: JobSpec, task: Task) -> _Ran:
         """Have the client do a job."""
         plan, incidents = self.mishaps.plan_of(index), self.mishaps.incidents_of(index)
-        connection = Connection.open(stage, plan, self._transcript(index), incidents)
+        transcript, transport = self._transcript(index), self.settings.transport
+        connection = Connection.open(stage, plan, transcript, incidents, transport)
         files = RecordedFiles(stage, connection.gate)
         if not task.kind.is_backup:
             task = evolve(task, files=files)
         before = stage.closed_logs()
         try:
             asked = evolve(task, kind=cast("JobKind", spec.asked)) if spec.asked else task
-            answer = run_job(self.settings.sut, connection.gate, asked, self.case.seconds_max)
-            left = connection.leftovers(stage)
+            answer = connection.run(self.settings.sut, asked, self.case.seconds_max)
+            left = connection.leftovers()
             records = connection.records()
         finally:
             connection.close()
-        if answer.broken is not None:
-            raise HarnessError(f"a call raised {answer.broken!r}") from answer.broken
+        if connection.broken is not None:
+            raise HarnessError(f"a call raised {connection.broken!r}") from connection.broken
         return _Ran(answer, records, files.writes, left, before, stage.closed_logs())
 
     def _job(self, stage: Stage, index: int, spec: JobSpec) -> bool:
@@ -464,8 +472,9 @@ class _CaseRun:
         )
 
     def _reproduce(self) -> str:
-        sut = self.settings.sut.spec
-        return f"eseconform check --sut {sut} --case {self.case.id} --seed {self.settings.seed}"
+        sut = shlex.quote(self.settings.sut.spec)
+        how = f"--case {self.case.id} --seed {self.settings.seed}{self.settings.transport.option}"
+        return f"eseconform check --sut {sut} {how}"
 
 
 def _is_good(record: JobRecord) -> bool:

@@ -6,31 +6,37 @@ What the harness has to know of a running server's insides is in this module.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
-from attrs import frozen
+from attrs import define, evolve, field
 
 from eseback.api import BackupApi
 from eseback.structures import InstanceBackupInfo
 from eseconform.errors import HarnessError
-from eseconform.explore.snapshot import Snapshot
 from eseconform.incidents import IncidentLayer, Incidents, Rival
 from eseconform.judge.data import GroupFacts
 from eseconform.judge.teardown import GroupState, Leftovers
-from eseconform.sut import Gate
+from eseconform.sut import Gate, JobAnswer, Sut, run_job
+from eseconform.task import Task
+from eseconform.transports import Transport
 from esesim.exchange.clock import LogicalClock
 from esesim.faults import FaultInjector, FaultPlan
 from esesim.layer import ApiLayer
 from esesim.server import SimulatedServer
+from esesim.server.snapshot import Snapshot
 from esesim.session import Session
 from esesim.topology import Topology
 from esesim.transcript import CallRecord, Recorder, read_transcript
 from esesim.windows_path import to_volume_path
+
+if TYPE_CHECKING:
+    from eseconform.wire import Wire
 
 R = TypeVar("R")
 SERVERS_KEPT: Final = 32
@@ -175,20 +181,26 @@ class Pacer(ApiLayer):
             self._stage.server.run_workload(group, steps)
 
 
-@frozen
+@define(eq=False)
 class Connection:
-    """One job's way to the server: gate, recorder, fault injector, pacer, session.
+    """One job's way to the server: gate, recorder, fault injector, pacer, session; and if wanted a
+    wire in front of the gate.
 
     Attributes:
         session: the session of the server.
-        gate: what the client is handed.
+        gate: what every call comes through.
         transcript: file that the recorder writes to.
+        wire: serves the gate to clients that come by TCP; None without one.
     """
 
     session: Session
     gate: Gate
     transcript: Path
+    wire: Wire | None
+    _stage: Stage
     _file: IO[str]
+    _left_behind: Leftovers = field(default=Leftovers(0, ()), init=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False)
 
     @classmethod
     def open(
@@ -197,6 +209,7 @@ class Connection:
         plan: FaultPlan,
         transcript: Path,
         incidents: Incidents | None = None,
+        transport: Transport = Transport.INPROC,
     ) -> Connection:
         """Connect a client whose calls are recorded, and disturbed by a plan and by others."""
         file = transcript.open("w", encoding="utf-8")
@@ -205,7 +218,40 @@ class Connection:
         if incidents is not None and incidents.counts:
             api = IncidentLayer(api, incidents)
         injector = FaultInjector(api, plan, stage.server)
-        return cls(session, Gate(Recorder(injector, file)), transcript, file)
+        gate = Gate(Recorder(injector, file))
+        connection = cls(session, gate, transcript, None, stage, file)
+        if transport is Transport.RPC:
+            from eseconform.wire import Wire  # heavy, and needed for this only
+
+            try:
+                connection.wire = Wire(gate, connection.lost)
+            except BaseException:
+                file.close()
+                raise
+            gate.on_shut = connection.wire.cut
+        return connection
+
+    def client(self) -> BackupApi:
+        """What a client in this process is handed."""
+        return self.gate if self.wire is None else self.wire.connect()
+
+    @property
+    def broken(self) -> BaseException | None:
+        """What the simulator or the wire did that no client is to blame for."""
+        return self.gate.broken or (self.wire.failure if self.wire is not None else None)
+
+    def run(self, sut: Sut, task: Task, limit_seconds: float) -> JobAnswer:
+        """Have a client do one job; see :func:`eseconform.sut.run_job`."""
+        if self.wire is not None:
+            task = evolve(task, endpoint=self.wire.endpoint)
+        elif sut.over_wire:
+            raise HarnessError(f"{sut.spec} is judged over the wire, and there is none")
+        # Who comes by itself is known by the calls at the gate.
+        api = self.gate if sut.over_wire else self.client()
+        answer = run_job(sut, self.gate, task, limit_seconds, api)
+        if self.wire is not None and sut.over_wire:
+            self.wire.close()  # a call of a program that was killed may still be under way
+        return answer
 
     def records(self) -> list[CallRecord]:
         """The calls so far."""
@@ -213,8 +259,29 @@ class Connection:
         with self.transcript.open(encoding="utf-8") as lines:
             return list(read_transcript(lines))
 
-    def leftovers(self, stage: Stage) -> Leftovers:
-        """What the client has not given back."""
+    def leftovers(self) -> Leftovers:
+        """What the client has not given back; also if it is gone, and the server has cleared up."""
+        with self._lock:
+            return self._leftovers().plus(self._left_behind)
+
+    def lost(self, context: int) -> None:
+        """The client is gone and left this context behind."""
+        with self._lock:
+            before = self._leftovers()
+            self.session.connection_lost(context)
+            self._left_behind = before.minus(self._leftovers()).plus(self._left_behind)
+
+    def close(self) -> None:
+        """Hang up, as an ended process would; the server breaks off what is left."""
+        self.gate.shut()
+        if self.wire is not None:
+            self.wire.close()
+        self.session.connection_lost()
+        self._file.close()
+
+    def _leftovers(self) -> Leftovers:
+        """What the client holds now."""
+        stage = self._stage
         return Leftovers(
             contexts=sum(self.session.holds(context) for context in self.gate.contexts),
             restores=sum(self.session.holds(context) for context in self.gate.restores),
@@ -229,9 +296,3 @@ class Connection:
                 if group.instance is not None and not stage.rival.holds(group.name)
             ),
         )
-
-    def close(self) -> None:
-        """Hang up, as an ended process would; the server breaks off what is left."""
-        self.gate.shut()
-        self.session.connection_lost()
-        self._file.close()

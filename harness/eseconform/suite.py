@@ -70,6 +70,7 @@ def run_plan(plan: Plan, settings: Settings, jobs: int = 1) -> RunResult:
         sut=settings.sut.spec,
         suite=plan.suite,
         seed=settings.seed,
+        transport=settings.transport.value,
         selected=len(plan.cases),
         available=plan.available,
     )
@@ -162,4 +163,5 @@ class _Run:
             cases=tuple(self.results),
             note=self.note,
             rules=rule_texts(self.results),
+            transport=self.settings.transport,
         )

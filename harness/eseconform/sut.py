@@ -38,6 +38,10 @@ CALLS_MAX = 500_000
 _ABORT_PATIENCE_SECONDS = 2.0
 
 
+class ClientCrashed(Exception):
+    """The client ended without an answer; the text says how."""
+
+
 @frozen
 class Sut:
     """A client that can be asked to do jobs.
@@ -46,11 +50,17 @@ class Sut:
         spec: how it was named on the command line.
         factory: ``factory(api, task) -> claim``.
         declared: what it declares that it can do; None when it declares nothing.
+        over_wire: it makes its calls over the wire, and not on the api that it is handed.
+        stop: ends the job that it is at, where that can be done from outside.
+        seconds_max: time limit of one job; None for that of the case.
     """
 
     spec: str
     factory: Factory
     declared: frozenset[Capability] | None = field()
+    over_wire: bool = False
+    stop: Callable[[], object] = lambda: None
+    seconds_max: float | None = None
 
     @declared.default
     def _declared_by_factory(self) -> frozenset[Capability] | None:
@@ -90,8 +100,14 @@ def load_sut(spec: str) -> Sut:
         SutUnusable: the client's module fails while it is imported.
     """
     kind, colon, rest = spec.partition(":")
+    if colon and kind == "cmd":
+        from eseconform.cmdclient import load_program
+
+        return load_program(spec)
     if not colon or kind != "python":
-        raise UsageError(f"--sut {spec!r}: write python:package.module:factory")
+        raise UsageError(
+            f"--sut {spec!r}: write python:package.module:factory, or cmd:COMMAND for a program"
+        )
     module_name, colon, attribute = rest.partition(":")
     if not (module_name and colon and attribute):
         raise UsageError(
@@ -148,14 +164,18 @@ class Gate(ApiLayer):
     def __init__(self, api: BackupApi) -> None:
         super().__init__(api)
         self._shut = False
+        self.on_shut: Callable[[], object] = lambda: None
         self.broken: BaseException | None = None
         self.contexts: list[int] = []
         self.restores: list[int] = []
         self.calls = 0
+        self.before_call: Callable[[str, Mapping[str, Any]], object] = lambda *_: None
+        self.after_call: Callable[[str, Mapping[str, Any], object], object] = lambda *_: None
 
     def shut(self) -> None:
         """Refuse every further call."""
         self._shut = True
+        self.on_shut()
 
     @property
     def is_shut(self) -> bool:
@@ -164,11 +184,13 @@ class Gate(ApiLayer):
 
     def around(self, method: str, function: Callable[..., R], arguments: Mapping[str, Any]) -> R:
         """Pass the call on, unless the gate is shut."""
-        self.calls += 1
-        if self._shut or self.calls > CALLS_MAX:
-            raise ConnectionLost(call=method, detail="the harness gave this job up")
         try:
+            self.before_call(method, arguments)
+            self.calls += 1
+            if self._shut or self.calls > CALLS_MAX:
+                raise ConnectionLost(call=method, detail="the harness gave this job up")
             result = function(**arguments)
+            self.after_call(method, arguments, result)
         except EseBackupError:
             raise
         except Exception as error:
@@ -242,6 +264,8 @@ class _Job(threading.Thread):
             self.trace = self.trace or "(stopped by the harness)"
         except ClaimError as error:
             self.crash = f"the client's answer is no claim: {error}"
+        except ClientCrashed as error:
+            self.crash = str(error)
         except SystemExit as error:
             self.crash = f"the client wanted to end the process (exit status {error.code!r})"
         except BaseException as error:
@@ -265,13 +289,18 @@ class _Job(threading.Thread):
             self.join(0.05)
 
 
-def run_job(sut: Sut, gate: Gate, task: Task, limit_seconds: float) -> JobAnswer:
+def run_job(
+    sut: Sut, gate: Gate, task: Task, limit_seconds: float, api: BackupApi | None = None
+) -> JobAnswer:
     """Have the client do one job, whatever it does to us. The gate is shut if it is given up.
+
+    The client is handed the gate itself, or an ``api`` that leads there.
 
     Raises:
         KeyboardInterrupt: the user gave up; the client's job was abandoned.
     """
-    job = _Job(sut, gate, task)
+    limit_seconds = sut.seconds_max or limit_seconds
+    job = _Job(sut, api or gate, task)
     output = _Output()
     started = time.monotonic()
     hung = False
@@ -282,8 +311,11 @@ def run_job(sut: Sut, gate: Gate, task: Task, limit_seconds: float) -> JobAnswer
         finally:
             if job.is_alive():
                 hung = True
-                job.trace = job.stack()
+                job.trace = "" if sut.over_wire else job.stack()
                 gate.shut()
+                sut.stop()
+                if sut.over_wire:  # what it left behind is cleared up by its thread
+                    job.join(_ABORT_PATIENCE_SECONDS)
                 job.abandon()
     seconds = time.monotonic() - started
     crash = f"the client did not answer within {limit_seconds:g} s" if hung else job.crash

@@ -126,6 +126,8 @@ class Task:
         play_forward: for a restore: replay the logs that are still in the group's own folder, too.
         mount: for a restore: have the server mount the databases afterwards.
         parallel: all groups at the same time, each in a context of its own.
+        endpoint: where the server is for who comes over the wire, ``rpc:HOST:PORT``; None where
+            there is none.
     """
 
     kind: JobKind
@@ -140,6 +142,7 @@ class Task:
     play_forward: bool = False
     mount: bool = False
     parallel: bool = False
+    endpoint: str | None = None
 
 
 @frozen

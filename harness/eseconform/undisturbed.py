@@ -20,8 +20,9 @@ from eseconform.incidents import Incidents
 from eseconform.restorestage import RecordedFiles
 from eseconform.sequence.facts import files_of
 from eseconform.stage import Connection, Stage
-from eseconform.sut import Sut, run_job
+from eseconform.sut import Sut
 from eseconform.tasks import task_of
+from eseconform.transports import Transport
 from esesim.faults import FaultPlan
 from esesim.topology import Topology
 
@@ -45,14 +46,22 @@ class _Question:
     events: tuple[EventSpec, ...]
     seed: int
     seconds_max: float
+    transport: Transport
 
 
-def last_match(fault: FaultSpec, case: Case, cases: CaseCatalogue, sut: Sut, seed: int) -> int:
+def last_match(
+    fault: FaultSpec,
+    case: Case,
+    cases: CaseCatalogue,
+    sut: Sut,
+    seed: int,
+    transport: Transport = Transport.INPROC,
+) -> int:
     """The number of the last call that a fault of a case matches; 0 when none does."""
     topology = topology_of(case, cases)
     jobs = case.jobs[: fault.job + 1]
     events = tuple(e for e in case.events if e.call is None and e.job <= fault.job)
-    question = _Question(sut, topology, jobs, events, seed, case.seconds_max)
+    question = _Question(sut, topology, jobs, events, seed, case.seconds_max, transport)
     rule = fault.rule()
     calls = _calls_of_last_job(question)
     return sum(rule.matches(call.method, call.group, call.file) for call in calls)
@@ -76,11 +85,12 @@ def _calls_of_last_job(question: _Question) -> Sequence[Call]:
             target.mkdir()
             task = task_of(stage, spec, target, () if spec.kind.has_databases else sets)
             transcript = Path(folder) / f"transcript-{index + 1}.jsonl"
-            connection = Connection.open(stage, FaultPlan([]), transcript)
+            plan, transport = FaultPlan([]), question.transport
+            connection = Connection.open(stage, plan, transcript, transport=transport)
             if not spec.kind.is_backup:
                 task = evolve(task, files=RecordedFiles(stage, connection.gate))
             try:
-                run_job(question.sut, connection.gate, task, question.seconds_max)
+                connection.run(question.sut, task, question.seconds_max)
                 records = connection.records()
             finally:
                 connection.close()

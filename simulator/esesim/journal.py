@@ -65,6 +65,10 @@ class CommitJournal:
                 apply_changes(rows, commit.changes)
         return rows
 
+    def commits(self, edb: str) -> tuple[Commit, ...]:
+        """What was committed to a database, in order; nothing to an unknown one."""
+        return tuple(self._commits.get(edb.casefold(), ()))
+
     def databases(self) -> list[str]:
         """The databases that anything was committed to."""
         return sorted(self._commits)

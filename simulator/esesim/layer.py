@@ -84,6 +84,10 @@ class ApiLayer:
     def __init__(self, api: BackupApi) -> None:
         self._api = api
 
+    def rebind(self, api: BackupApi) -> None:
+        """Calls go to another api from now on; no call may be under way."""
+        self._api = api
+
     def around(self, method: str, function: Callable[..., R], arguments: Mapping[str, Any]) -> R:
         """Make the call: ``function(**arguments)``. Layers override this."""
         return function(**arguments)

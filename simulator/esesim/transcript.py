@@ -26,6 +26,7 @@ from .layer import ApiLayer, RestoreGroups
 
 R = TypeVar("R")
 _GIVES_CONTEXT: Final = frozenset({"restore_open", "restore_reopen"})
+_CARRIES_DATA: Final = frozenset({"backup_read_file", "restore_write_file"})
 _ENDS_GROUP: Final = frozenset({"backup_instance_end", "backup_end"})
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _ERROR_KEYS: Final = {"hresult", "jet", "name", "lost", "detail"}
@@ -43,10 +44,14 @@ class Recorder(ApiLayer):
 
     One recorder serves one client. Handles and contexts appear as small numbers in the order in
     which they were handed out; one that never was appears as a text (``"?17"``).
+
+    While ``recording`` is False nothing is written or counted, but calls are followed, so that
+    lines written later know contexts and groups.
     """
 
-    def __init__(self, api: BackupApi, sink: Sink) -> None:
+    def __init__(self, api: BackupApi, sink: Sink, *, recording: bool = True) -> None:
         super().__init__(api)
+        self.recording = recording
         self._sink = sink
         self._number = 0
         self._contexts: dict[int, int] = {}
@@ -58,6 +63,8 @@ class Recorder(ApiLayer):
 
     def around(self, method: str, function: Callable[..., R], arguments: Mapping[str, Any]) -> R:
         """Make the call and write its line."""
+        if not self.recording and method in _CARRIES_DATA:
+            return function(**arguments)
         try:
             result = function(**arguments)
         except EseBackupError as error:
@@ -73,9 +80,9 @@ class Recorder(ApiLayer):
     def _write(
         self, method: str, arguments: Mapping[str, Any], outcome: str, plain: object
     ) -> None:
-        self._number += 1
+        number = self._number + 1
         line = {
-            "n": self._number,
+            "n": number,
             "call": CALL_BY_METHOD[method].documented,
             "method": method,
             "group": self._group(method, arguments),
@@ -88,7 +95,9 @@ class Recorder(ApiLayer):
                 self._groups[arguments["context"]] = name
         elif method in _ENDS_GROUP:
             self._groups.pop(arguments["context"], None)
-        self._sink.write(_ENCODE(line) + "\n")
+        if self.recording:
+            self._number = number
+            self._sink.write(_ENCODE(line) + "\n")
 
     def _group(self, method: str, arguments: Mapping[str, Any]) -> str | None:
         if method == "backup_setup":

@@ -13,8 +13,9 @@ from attrs import define, field
 from eseback.api import BackupApi
 from eseback.errors import EseBackupError
 from eseback.structures import OpenedFile
-from esebcli.copying import BUFFER_SIZE, FileReader, aligned_buffer
+from esebcli.copying import BUFFER_SIZE, FileReader
 from esebcli.errors import JobError
+from esebcli.readahead import aligned_buffer
 
 PAYLOAD = bytes(range(256)) * 40
 
@@ -148,6 +149,6 @@ def test_an_error_of_ours_closes_the_file_even_if_that_fails() -> None:
 def test_the_buffer_is_aligned_and_a_multiple_of_every_page() -> None:
     import ctypes
 
-    buffer = aligned_buffer()
+    buffer = aligned_buffer(BUFFER_SIZE)
     assert len(buffer) == BUFFER_SIZE and BUFFER_SIZE % 8192 == 0 and BUFFER_SIZE >= 65536
     assert ctypes.addressof(ctypes.c_char.from_buffer(buffer)) % 4096 == 0

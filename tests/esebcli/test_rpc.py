@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +17,13 @@ from eseback.errors import ConnectionLost, EseBackupError
 from eseback.rpc import (
     BACKUP_SYNTAX,
     NEED_DATA,
+    AuthLevel,
+    AuthType,
     BindRequested,
+    Credentials,
     FaultStatus,
     Limits,
+    MissingLibraryError,
     RequestReceived,
     ServerConnection,
 )
@@ -29,7 +34,7 @@ from esebcli.hints import explain
 from esebcli.rpc import Address, open_transport
 from esebcli.rpcapi import RpcApi
 from esebcli.rpcconnection import RpcConnection
-from esebcli.rpcerrors import ProtocolViolation
+from esebcli.rpcerrors import AccessRefused, ProtocolViolation
 from esebcli.transports import open_transport as open_any
 
 HANDLE = bytes(range(20))
@@ -119,7 +124,7 @@ def test_it_is_a_backup_api() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind", "text"),
     [
-        (fault(FaultStatus.ACCESS_DENIED), EseBackupError, "ACCESS_DENIED"),
+        (fault(FaultStatus.ACCESS_DENIED), AccessRefused, "who calls"),
         (fault(FaultStatus.SERVER_TOO_BUSY), EseBackupError, "0x800706BB"),
         (fault(0x1C00FFFF), EseBackupError, "0x1C00FFFF"),
         (hang_up, ConnectionLost, "the server closed the connection"),
@@ -211,6 +216,45 @@ def test_addresses() -> None:
     assert Address.parse("h:2,connect-timeout=3").connect_seconds == 3
 
 
+def test_addresses_with_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "password"
+    file.write_text("from the file\nand more\n", "utf-8")
+    monkeypatch.setenv("ESEBCLI_PASSWORD", "from the environment")
+    address = Address.parse("h:2,user=EXAMPLE\\me")
+    assert address.credentials == Credentials(
+        "EXAMPLE\\me", "from the environment", AuthType.NTLM, AuthLevel.PRIVACY
+    )
+    assert "environment" not in repr(address)
+    address = Address.parse(f"h:2,user=me,password-file={file},level=packet,auth=spnego,timeout=2")
+    assert address.credentials == Credentials(
+        "me", "from the file", AuthType.SPNEGO, AuthLevel.PACKET
+    )
+    file.write_text("", "utf-8")
+    with pytest.raises(ValueError, match="no password for me"):
+        Address.parse(f"h:2,user=me,password-file={file}")
+    with pytest.raises(UserError, match="No such file"):
+        open_any("rpc:h:2,user=me,password-file=nothing")
+
+
+def test_a_password_on_the_command_line_is_refused_and_not_shown() -> None:
+    with pytest.raises(UserError, match="can be read by others") as caught:
+        open_any("rpc:h:2,user=me,password=hush,hush")
+    assert "hush" not in str(caught.value)
+
+
+def test_without_the_library_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: Credentials) -> None:
+        raise MissingLibraryError
+
+    monkeypatch.setenv("ESEBCLI_PASSWORD", "x")
+    monkeypatch.setattr("esebcli.rpcconnection.Initiator", missing)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(UserError, match=r"install esesim\[auth\]"),
+    ):
+        open_any(f"rpc:127.0.0.1:{listener.getsockname()[1]},user=me")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -219,7 +263,12 @@ def test_addresses() -> None:
         ("host:x", "HOST:PORT"),
         ("host:0", "no port 0"),
         ("host:65536", "no port 65536"),
-        ("host:1,user=me", "unknown option 'user=me'"),
+        ("host:1,users=me", "unknown option 'users=me'"),
+        ("host:1,user=me", "no password for me"),
+        ("host:1,user=me,password=secret,x", "can be read by others"),
+        ("host:1,level=connect", "level= means nothing without user="),
+        ("host:1,user=me,level=none", "one of connect"),
+        ("host:1,user=me,auth=kerberos", "one of ntlm"),
         ("host:1,timeout", "unknown option"),
         ("host:1,timeout=soon", "no number of seconds"),
         ("host:1,timeout=-1", "no number of seconds"),

@@ -101,7 +101,7 @@ def test_3_an_error_of_the_harness(
     [
         (["check"], "Missing option '--sut'"),
         (["chekc"], "No such command"),
-        (["check", "--sut", "cmd:agent"], "write python:"),
+        (["check", "--sut", "exe:agent"], "write python:"),
         (["check", "--sut", "python:no_such_client:make"], "there is no module no_such_client"),
         (["check", "--sut", REFERENCE, "--suite", "nightly"], "there is no suite 'nightly'"),
         (

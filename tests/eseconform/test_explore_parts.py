@@ -16,7 +16,6 @@ from eseconform.explore import (
     Player,
     Scenario,
     Shape,
-    Snapshot,
     Step,
     play,
     shrink,
@@ -24,6 +23,7 @@ from eseconform.explore import (
 from eseconform.explore.digest import digest
 from eseconform.explore.player import next_by_the_book
 from eseconform.explore.steps import unpack_step
+from esesim.server.snapshot import Snapshot
 from esesim.volume import MemoryVolume
 from tests.support.brokenservers import BreaksDown, WrongError
 

@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eseback.api import BackupApi
 from eseback.constants import (
     INFORMATION_STORE,
     BackupType,
@@ -79,6 +80,10 @@ class Saga:
             self.server.set_overwritable(G1, name, True)
         self.full()  # what the journal knows begins with this server
 
+    def session(self) -> BackupApi:
+        """A client's connection."""
+        return self.server.session()
+
     # -- power
 
     def survive(self, name: str, act: Callable[[], object], *, armed: bool = True) -> bool:
@@ -116,7 +121,7 @@ class Saga:
 
     def back_up(self, kind: BackupType) -> None:
         """A backup; from the moment in which all is read, the client has a set."""
-        api = self.server.session()
+        api = self.session()
         prepared = prepare(api)
         context = prepared.context
         files: dict[str, bytes] = {}
@@ -191,7 +196,7 @@ class Saga:
 
     def restore(self, names: list[str], target: str | None, folder: str | None) -> None:
         """A try: from restore.env if there is one, else from the beginning."""
-        api = self.server.session()
+        api = self.session()
         for name in names:
             self.server.dismount(G1, name)
         try:
@@ -250,15 +255,21 @@ SITUATIONS = (
 )
 
 
-def test_nothing_acknowledged_is_lost_and_every_restore_comes_to_its_end() -> None:
+def run_sagas(saga: type[Saga], number: settings) -> Counter[str]:
+    """So many sagas; what arose in them."""
     marks: Counter[str] = Counter()
 
-    @examples(200)
+    @number
     @given(st.integers(0, 2**32), st.sampled_from((40, 200, 700)), st.sampled_from(VERSIONS))
     def law(seed: int, writes_max: int, profile: str) -> None:
-        Saga(seed, writes_max, profile, marks).live()
+        saga(seed, writes_max, profile, marks).live()
 
     law()
     print("situations:", dict(sorted(marks.items())))
+    return marks
+
+
+def test_nothing_acknowledged_is_lost_and_every_restore_comes_to_its_end() -> None:
+    marks = run_sagas(Saga, examples(200))
     for situation in SITUATIONS:
         assert marks[situation], f"{situation!r} never arose, so nothing was shown about it"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
 import shlex
 import subprocess
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,24 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@contextlib.contextmanager
+def served(command: list[str], folder: Path) -> Iterator[str]:
+    """Run a server as a first shell would, at a free port; gives its endpoint."""
+    program, *arguments = command
+    with subprocess.Popen(
+        [Path(sysconfig.get_path("scripts")) / program, *arguments, "--port", "0"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
 def test_two_commands_are_targets_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     lines = [line for _, block in blocks("console") for line in lines_of(block)]
@@ -63,22 +83,28 @@ def test_two_commands_are_targets_of_the_makefile() -> None:
 
 def test_the_tour_works_from_its_first_line_to_its_last(tmp_path: Path) -> None:
     shown = set()
-    said = ""
-    for language, block in blocks("console", "python"):
-        if language == "python":
-            done = run_python("-c", block, cwd=tmp_path)
-            assert done.returncode == 0, f"{block}\n{done.stderr}"
-            said = done.stdout
-            continue
-        for line in lines_of(block):
-            command = shlex.split(line)
-            if command[0] == "make":
+    said, endpoint = "", ""
+    with contextlib.ExitStack() as first_shell:
+        for language, block in blocks("console", "python"):
+            if language == "python":
+                done = run_python("-c", block, cwd=tmp_path)
+                assert done.returncode == 0, f"{block}\n{done.stderr}"
+                said = done.stdout
                 continue
-            done = run(command, tmp_path)
-            assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-            shown.add(" ".join(command[:2]))
+            for line in lines_of(block):
+                command = shlex.split(line)
+                shown.add(" ".join(command[:2]))
+                if command[0] == "make":
+                    continue
+                if command[:2] == ["esesim", "serve"]:
+                    assert command[-2:] == ["--port", "7707"]
+                    endpoint = first_shell.enter_context(served(command, tmp_path))
+                    continue
+                assert endpoint or "rpc:" not in line
+                done = run(shlex.split(line.replace("rpc:127.0.0.1:7707", endpoint)), tmp_path)
+                assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
     assert shown >= {
-        *("esesim init", "esesim show"),
+        *("esesim init", "esesim show", "esesim serve"),
         *("esebcli nodes", "esebcli backup", "esebcli verify", "esebcli show", "esebcli restore"),
         *("eseconform check", "eseconform report", "eseconform enumerate", "eseconform fuzz"),
     }

@@ -17,6 +17,7 @@ class CommittedPage:
         mutants, correct: names of the specimens, in order.
         tests: ids of the cases or checks, in order.
         cells: how many columns each of them has.
+        kills: by mutant, the tests that caught it on its own axis or by its own rule.
         problems: the text at the end.
     """
 
@@ -24,6 +25,7 @@ class CommittedPage:
     correct: list[str]
     tests: list[str]
     cells: int
+    kills: dict[str, list[str]]
     problems: str
 
     @classmethod
@@ -34,11 +36,16 @@ class CommittedPage:
         mutants, tests, correct = [t for t in map(_rows, body.split("\n\n")) if t]
         widths = {len(row) for row in tests}
         assert len(widths) == 1, f"{name}: rows of {sorted(widths)} cells"
+        names = [row[1] for row in mutants]
         return cls(
-            mutants=[row[1] for row in mutants],
+            mutants=names,
             correct=[row[0] for row in correct],
             tests=[row[0] for row in tests],
             cells=widths.pop() - 1,
+            kills={
+                name: [row[0] for row in tests if "**" in row[column]]
+                for column, name in enumerate(names, 1)
+            },
             problems=problems.strip(),
         )
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from eseconform.explore.enumerate import Enumeration, enumerate_calls
     from eseconform.explore.model import Model
     from eseconform.explore.player import Divergence, Player, play, shrink
-    from eseconform.explore.snapshot import Snapshot
     from eseconform.explore.steps import Act, Fault, Scenario, Shape, Step
     from eseconform.explore.world import Answer
 
@@ -28,7 +27,6 @@ __all__ = [
     "Player",
     "Scenario",
     "Shape",
-    "Snapshot",
     "Step",
     "enumerate_calls",
     "play",
@@ -39,7 +37,6 @@ _HOMES = {
     "enumerate": ("Enumeration", "enumerate_calls"),
     "model": ("Model",),
     "player": ("Divergence", "Player", "play", "shrink"),
-    "snapshot": ("Snapshot",),
     "steps": ("Act", "Fault", "Scenario", "Shape", "Step"),
     "world": ("Answer",),
 }

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from eseconform.errors import UsageError
+from eseconform.options import TRANSPORT
+from eseconform.transports import Transport
 
 if TYPE_CHECKING:
     from eseconform.explore.player import Divergence
@@ -42,8 +44,9 @@ _OUT = click.option(
     help="Steps on each.",
 )
 @click.option("--seed", type=int, default=None, help="Repeats a run  [default: a new one].")
+@TRANSPORT
 @_OUT
-def fuzz(examples: int, steps: int, seed: int | None, out: Path) -> None:
+def fuzz(examples: int, steps: int, seed: int | None, transport: Transport, out: Path) -> None:
     """Draw servers, faults and calls, and hold the simulated server against model and law.
 
     The model is the order of calls, who backs up which group, and what is mounted; the law, that a
@@ -54,8 +57,8 @@ def fuzz(examples: int, steps: int, seed: int | None, out: Path) -> None:
     except ImportError:
         raise UsageError("fuzz needs Hypothesis: pip install 'esesim[fuzz]'") from None
     seed = time.time_ns() % 1_000_000 if seed is None else seed
-    click.echo(f"{examples} servers, {steps} steps on each, seed {seed}")
-    machine = exploration()
+    click.echo(f"{examples} servers, {steps} steps on each, {transport.words}seed {seed}")
+    machine = exploration(transport=transport)
     begin = time.perf_counter()
     divergence = run_machine(machine, fuzz_settings(examples, steps), seed)
     seconds = time.perf_counter() - begin

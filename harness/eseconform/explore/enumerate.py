@@ -22,10 +22,10 @@ from attrs import define, field, frozen
 from eseback.structures import OpenedFile
 from eseconform.explore.digest import digest
 from eseconform.explore.player import Divergence, Player, shrink
-from eseconform.explore.snapshot import Snapshot
 from eseconform.explore.stage import Wrap, unwrapped
 from eseconform.explore.steps import Act, Shape, Step
 from eseconform.explore.world import Answer
+from esesim.server.snapshot import Snapshot
 
 SMALLEST: Final = Shape(backed_up=True)
 """One group, one store, nobody at work; a full backup was made, so that others can follow."""

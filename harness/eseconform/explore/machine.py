@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 import hypothesis
+from attrs import evolve
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -21,6 +22,7 @@ from eseconform.explore.player import Divergence, Player, next_by_the_book, shri
 from eseconform.explore.stage import Wrap, unwrapped
 from eseconform.explore.steps import Act, Fault, Shape, Step
 from eseconform.explore.world import CLIENTS
+from eseconform.transports import Transport
 from esesim.server import SimulatedServer
 
 _CALLS: Final = tuple(act for act in Act if act.method is not None)
@@ -50,6 +52,7 @@ class Exploration(RuleBasedStateMachine):
 
     # What the classes made by `exploration` replace.
     pace: ClassVar[int | None] = None
+    transport: ClassVar[Transport] = Transport.INPROC
     wrap: ClassVar[staticmethod[[BackupApi, SimulatedServer], BackupApi]] = staticmethod(unwrapped)
     seen: ClassVar[dict[str, int]]
 
@@ -81,8 +84,8 @@ class Exploration(RuleBasedStateMachine):
     # -- what the rules do; a machine without it measures what drawing costs
 
     def _start(self, shape: Shape, faults: tuple[Fault, ...]) -> None:
-        if self.pace is not None:
-            shape = Shape(shape.groups, shape.stores, self.pace, shape.backed_up)
+        pace = shape.steps_per_call if self.pace is None else self.pace
+        shape = evolve(shape, steps_per_call=pace, transport=self.transport)
         self.player = Player(shape, faults, self.wrap)
         for who in range(CLIENTS):
             self.player.play(Step(Act.PREPARE, who))
@@ -102,6 +105,7 @@ class Exploration(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Add up what arose."""
         if hasattr(self, "player"):
+            self.player.close()
             for name, count in self.player.seen.items():
                 self.seen[name] = self.seen.get(name, 0) + count
             self.seen["steps"] = self.seen.get("steps", 0) + len(self.player.steps)
@@ -126,13 +130,23 @@ def _busy(player: Player, who: int) -> int:
 
 
 def exploration(
-    base: type[Exploration] = Exploration, *, pace: int | None = None, wrap: Wrap = unwrapped
+    base: type[Exploration] = Exploration,
+    *,
+    pace: int | None = None,
+    wrap: Wrap = unwrapped,
+    transport: Transport = Transport.INPROC,
 ) -> type[Exploration]:
-    """A machine whose servers have users of that pace (None: drawn), behind ``wrap``.
+    """A machine whose servers have users of that pace (None: drawn), behind ``wrap``, and are
+    reached over ``transport``.
 
     The class's ``seen`` counts what arose in all its runs.
     """
-    members: dict[str, Any] = {"pace": pace, "wrap": staticmethod(wrap), "seen": {}}
+    members: dict[str, Any] = {
+        "pace": pace,
+        "transport": transport,
+        "wrap": staticmethod(wrap),
+        "seen": {},
+    }
     return type(base.__name__, (base,), members)
 
 

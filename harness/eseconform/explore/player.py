@@ -24,6 +24,7 @@ from eseconform.explore.steps import (
     session_of,
 )
 from eseconform.explore.world import CLIENTS, Answer
+from eseconform.transports import Transport
 
 LISTS = (Act.LOG_LIST, Act.TRUNCATE_LIST)
 READS = (Act.READ, Act.READ_SOME, Act.READ_REST, Act.READ_STRANGE, Act.READ_OTHERS)
@@ -76,6 +77,10 @@ class Player:
     def scenario(self) -> Scenario:
         """All that was played so far."""
         return Scenario(self.shape, self.faults, tuple(self.steps))
+
+    def close(self) -> None:
+        """Let go of what its transport holds; nothing can be played afterwards."""
+        self.stage.close()
 
     def play(self, step: Step) -> tuple[Answer, object]:
         """Do one thing; its answer, and what it returned. Raises Divergence."""
@@ -209,10 +214,15 @@ def _reading(who: int) -> Act:
 
 
 def play(scenario: Scenario, wrap: Wrap = unwrapped) -> Player:
-    """Play a whole scenario. Raises Divergence where server and model differ."""
+    """Play a whole scenario; what played it, closed. Raises Divergence where server and model
+    differ.
+    """
     player = Player(scenario.shape, scenario.faults, wrap)
-    for step in scenario.steps:
-        player.play(step)
+    try:
+        for step in scenario.steps:
+            player.play(step)
+    finally:
+        player.close()
     return player
 
 
@@ -251,6 +261,7 @@ def _without_something(scenario: Scenario) -> Iterable[Scenario]:
         {"stores": 1},
         {"steps_per_call": 0},
         {"backed_up": False},
+        {"transport": Transport.INPROC},
     ):
         changed = evolve(shape, **simpler)
         if changed != shape:

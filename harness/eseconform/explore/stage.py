@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING, cast
 
 from attrs import define, evolve, field
 
@@ -17,15 +18,19 @@ from eseback.errors import ConnectionLost, EseBackupError
 from eseback.structures import OpenedFile
 from eseconform.explore.faultmodel import fault_rule
 from eseconform.explore.law import Law, Taken
-from eseconform.explore.snapshot import Snapshot
 from eseconform.explore.steps import Act, Fault, Shape, Step, session_of
 from eseconform.explore.world import CLIENTS, FIRST_READ_BYTES, Answer, Call
+from eseconform.transports import Transport
 from esesim.exchange import StorageGroup
 from esesim.faults import FaultInjector, FaultPlan
 from esesim.server import SimulatedServer
+from esesim.server.snapshot import Snapshot
 from esesim.session import Session
 from esesim.topology import GroupSpec, ServerSpec, StoreSpec, Topology, WorkloadSpec
 from esesim.windows_path import to_volume_path
+
+if TYPE_CHECKING:
+    from eseconform.wire import Wire, WireClient
 
 SERVER = "EXCHSRV1"
 STRANGE_HANDLE = 999_999
@@ -81,29 +86,46 @@ class Stage:
     def __init__(self, shape: Shape, faults: tuple[Fault, ...], wrap: Wrap = unwrapped) -> None:
         self.shape = shape
         self.law: Law
-        self.server, self.law = _prepared(evolve(shape, steps_per_call=0)).restore()
+        prepared = evolve(shape, steps_per_call=0, transport=Transport.INPROC)
+        self.server, self.law = _prepared(prepared).restore()
         for group in self.server.groups:
             group.steps_per_call = shape.steps_per_call
         self._wrap = wrap
         self._faults = faults
-        connections = [self._connect(session) for session in range(2)]
-        self.clients = [Client(*connections[session_of(who)]) for who in range(CLIENTS)]
+        self._wires: list[Wire] = []
+        self.clients: list[Client] = []
+        connections = [self._connect(number) for number in range(2)]
+        for who in range(CLIENTS):
+            session, connect = connections[session_of(who)]
+            self.clients.append(Client(session, connect()))
 
-    def _connect(self, session: int) -> tuple[Session, BackupApi]:
+    def _connect(self, session: int) -> tuple[Session, Callable[[], BackupApi]]:
+        """A session, and what gives a client of it its end of the connection."""
         rules = [fault_rule(fault) for fault in self._faults if fault.session == session]
         connection = self.server.session()
         api = self._wrap(connection, self.server)
         if rules:
             api = FaultInjector(api, FaultPlan(rules), self.server)
-        return connection, api
+        if self.shape.transport is Transport.INPROC:
+            return connection, lambda: api
+        from eseconform.wire import Wire  # heavy, and needed for this only
+
+        wire = Wire(api, self.server.connection_lost)
+        self._wires.append(wire)
+        return connection, wire.connect
+
+    def close(self) -> None:
+        """Let go of what the transport holds. The stage is not used afterwards."""
+        for wire in self._wires:
+            wire.close()
 
     def reconnect(self, session: int) -> None:
         """The clients of a session come again, over a connection without faults."""
         self._faults = tuple(fault for fault in self._faults if fault.session != session)
-        connection = self._connect(session)
+        connection, connect = self._connect(session)
         for who, client in enumerate(self.clients):
             if session_of(who) == session:
-                client.session, client.api = connection
+                client.session, client.api = connection, connect()
 
     # -- facts
 
@@ -228,7 +250,7 @@ class Stage:
         store = group.spec.stores[step.store].name
         match step.act:
             case Act.HANG_UP:
-                self.server.connection_lost(client.context)
+                self._hang_up(client)
             case Act.STOP:
                 if group.instance is not None:
                     group.instance.backup.stop()
@@ -236,6 +258,12 @@ class Stage:
                 self.server.mount(group.name, store)
             case _:
                 self.server.dismount(group.name, store)
+
+    def _hang_up(self, client: Client) -> None:
+        if self.shape.transport is Transport.INPROC:
+            self.server.connection_lost(client.context)
+        else:
+            cast("WireClient", client.api).hang_up()
 
 
 @cache

@@ -16,6 +16,7 @@ from attrs import asdict, field, frozen
 
 from eseback.calls import CALL_BY_METHOD
 from eseconform.errors import UsageError
+from eseconform.transports import Transport
 
 
 class Act(Enum):
@@ -137,17 +138,26 @@ def unpack_step(text: str) -> Step:
         ) from None
 
 
+def _transport(name: str) -> Transport:
+    try:
+        return Transport(name)
+    except ValueError:
+        raise UsageError(f"transport {name!r}: {', '.join(Transport)} are there") from None
+
+
 @frozen
 class Shape:
     """The server: 1 or 2 groups of 1 or 2 stores each, ``steps_per_call`` of their users.
 
     ``backed_up``: a full backup of every store was made before, and logs were deleted.
+    ``transport``: how clients reach it.
     """
 
     groups: int = field(default=1)
     stores: int = field(default=1)
     steps_per_call: int = 0
     backed_up: bool = False
+    transport: Transport = field(default=Transport.INPROC, converter=_transport)
 
     def __attrs_post_init__(self) -> None:
         if self.groups not in (1, 2) or self.stores not in (1, 2) or self.steps_per_call < 0:

@@ -44,6 +44,31 @@ class Leftovers:
     restores: int = 0
     instances: int = 0
 
+    def plus(self, other: Leftovers) -> Leftovers:
+        """What is left in one or the other."""
+        mine = {group.name: group for group in self.groups}
+        for group in other.groups:
+            had = mine.get(group.name, GroupState(group.name, False, False))
+            mine[group.name] = GroupState(
+                group.name, had.held or group.held, had.file_open or group.file_open
+            )
+        return Leftovers(
+            self.contexts + other.contexts,
+            tuple(mine.values()),
+            self.restores + other.restores,
+            self.instances + other.instances,
+        )
+
+    def minus(self, other: Leftovers) -> Leftovers:
+        """What is left no more, where only ``other`` is: the groups are those that were let go."""
+        still = {group.name: group for group in other.groups if group.held}
+        return Leftovers(
+            self.contexts - other.contexts,
+            tuple(group for group in self.groups if group.name not in still),
+            self.restores - other.restores,
+            self.instances - other.instances,
+        )
+
 
 def judge_teardown(left: Leftovers, job: int, note: str = "") -> Iterator[Finding]:
     """What the client forgot; ``note`` says in words after what (an error, say)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from eseconform.cases import Case, catalogue
+from eseconform.cmdspec import PLACEHOLDERS, variable_of
 from eseconform.errors import UsageError
 from eseconform.requirements import Requirement, requirements
 from eseconform.restorejob import describe
@@ -42,6 +43,16 @@ def zoo_table() -> Table:
     for specimen in SPECIMENS:
         axis = specimen.axis.value if specimen.axis else "passes"
         table.add_row(specimen.sut, axis, specimen.explanation)
+    return table
+
+
+def placeholder_table() -> Table:
+    """What the command line of a client that is a program may name."""
+    table = Table(title=f"{len(PLACEHOLDERS)} placeholders of --sut cmd:", title_justify="left")
+    for column in ("placeholder", "variable", "what it stands for"):
+        table.add_column(column, no_wrap=column != "what it stands for")
+    for name, meaning in PLACEHOLDERS.items():
+        table.add_row(f"{{{name}}}", variable_of(name), meaning)
     return table
 
 

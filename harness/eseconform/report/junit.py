@@ -19,6 +19,7 @@ def junit(run: RunResult) -> JUnitXml:
     suite = TestSuite(f"eseconform {run.suite}")
     suite.add_property("sut", run.sut)
     suite.add_property("seed", str(run.seed))
+    suite.add_property("transport", run.transport.value)
     suite.add_property("version", run.version)
     suite.timestamp = run.started
     for case in run.cases:

@@ -77,8 +77,8 @@ def _headline(run: RunResult) -> str:
     return (
         f"**{escaped(run.sut)}**: **{MEANING[run.exit_code]}** (exit code {int(run.exit_code)})"
         f"{note}; {run.selected} of {run.available} cases selected, suite {escaped(run.suite)}, "
-        f"seed {run.seed}, {run.seconds:.1f} s, {escaped(run.started)}, version "
-        f"{escaped(run.version)}"
+        f"seed {run.seed}, {run.transport.words}{run.seconds:.1f} s, {escaped(run.started)}, "
+        f"version {escaped(run.version)}"
     )
 
 

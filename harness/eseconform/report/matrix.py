@@ -174,7 +174,7 @@ def _columns(runs: Sequence[RunResult], splits: Sequence[bool]) -> tuple[Column,
 
 
 def _detail(run: RunResult) -> str:
-    return f"{run.suite}, seed {run.seed}, {run.started}"
+    return f"{run.suite}, seed {run.seed}, {run.transport.words}{run.started}"
 
 
 def _row(entries: Sequence[Entry], columns: int) -> Row:

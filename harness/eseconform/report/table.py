@@ -101,7 +101,7 @@ def print_report(run: RunResult, console: Console) -> None:
     console.print(
         Text.assemble(
             f"{run.selected} of {run.available} cases selected, suite {run.suite}, ",
-            f"seed {run.seed}, {run.seconds:.1f} s: ",
+            f"seed {run.seed}, {run.transport.words}{run.seconds:.1f} s: ",
             f"{expected} expected failure(s), " if expected else "",
             (_MEANING.get(run.exit_code, "unknown"), "bold"),
             f" (exit code {int(run.exit_code)})",

@@ -23,6 +23,7 @@ from eseconform.serverside.rules import server_rule_texts, server_rules
 from eseconform.serverside.sharing import SHARING_CHECKS
 from eseconform.serverside.target import Target, load_target
 from eseconform.serverside.truncating import TRUNCATION_CHECKS
+from eseconform.transports import Transport
 from eseconform.verdicts import Axis, Finding, Verdict, exit_code, sum_up, worst
 
 CHECKS: tuple[Check, ...] = (
@@ -84,7 +85,8 @@ def run_check(check: Check, target: Target, seed: int) -> CaseResult:
         requirements=check.rules,
         note=note,
         divergence=first,
-        reproduce=f"eseconform check --server {target.spec} --case {check.id} --seed {seed}",
+        reproduce=f"eseconform check --server {target.spec} --case {check.id} --seed {seed}"
+        f"{target.transport.option}",
         seconds=round(time.monotonic() - started, 3),
     )
 
@@ -121,6 +123,7 @@ def run_checks(
         sut=target.spec,
         suite=SUITE,
         seed=seed,
+        transport=target.transport.value,
         selected=len(checks),
         available=len(CHECKS),
     )
@@ -141,6 +144,7 @@ def run_checks(
         version=eseconform.__version__,
         cases=tuple(results),
         rules=_rules_of(results),
+        transport=target.transport,
     )
     events.emit("run_ended", verdict=run.verdict.value, exit_code=int(code), note="")
     return run
@@ -152,17 +156,20 @@ def _results(
     if jobs > 1:
         with ProcessPoolExecutor(jobs) as pool:
             keys, count = [check.id for check in checks], len(checks)
-            yield from pool.map(run_named, keys, [target.spec] * count, [seed] * count)
+            specs, transports = [target.spec] * count, [target.transport] * count
+            yield from pool.map(run_named, keys, specs, [seed] * count, transports)
         return
     for check in checks:
         events.emit("case_started", case=check.id)
         yield run_check(check, target, seed)
 
 
-def run_named(key: str, spec: str, seed: int) -> CaseResult:
+def run_named(
+    key: str, spec: str, seed: int, transport: Transport = Transport.INPROC
+) -> CaseResult:
     """For another process: check and server go there by name."""
     check = next(check for check in CHECKS if check.id == key)
-    return run_check(check, load_target(spec), seed)
+    return run_check(check, load_target(spec, transport), seed)
 
 
 def _rules_of(results: Iterable[CaseResult]) -> dict[str, RuleText]:

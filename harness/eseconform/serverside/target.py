@@ -16,6 +16,7 @@ from eseconform.judge.data import GroupFacts
 from eseconform.judge.follow import OrderTable
 from eseconform.judge.protocol import order_of
 from eseconform.task import FileAccess
+from eseconform.transports import Transport
 from esesim.engine.inspect import Rows, database_rows
 from esesim.exchange.clock import LogicalClock
 from esesim.server import SimulatedServer
@@ -200,16 +201,18 @@ class Target:
         spec: how it was named on the command line.
         start: makes one.
         annotation: service annotation for ``backup_prepare``.
+        transport: how clients reach it.
     """
 
     spec: str
     start: Callable[[int], ServerUnderTest]
     annotation: str = INFORMATION_STORE
+    transport: Transport = Transport.INPROC
 
 
-def load_target(spec: str) -> Target:
+def load_target(spec: str, transport: Transport = Transport.INPROC) -> Target:
     """Read ``--server``: ``inproc`` is the simulator, ``inproc:NAME`` one in another version
-    (``exchange-2000-sp2``), or a broken one of the zoo.
+    (``exchange-2000-sp2``), or a broken one of the zoo; ``transport`` is the way to it.
 
     Raises:
         UsageError: there is no such server; the text names those that there are.
@@ -219,13 +222,21 @@ def load_target(spec: str) -> Target:
     scheme, _, name = spec.partition(":")
     if scheme != "inproc":
         raise UsageError(f"--server {spec!r}: only inproc and inproc:NAME can be checked")
-    if name in PROFILES:
-        return Target(spec, partial(InProcess, SimulatedServer, profile=name))
+    way = InProcess if transport is Transport.INPROC else _over_the_wire()
     kinds = {"": SimulatedServer} | {mutant.name: mutant.server for mutant in SERVER_MUTANTS}
+    if name in PROFILES:
+        start = partial(way, SimulatedServer, profile=name)
+        return Target(spec, start, transport=transport)
     if name in kinds:
-        return Target(spec, partial(InProcess, kinds[name]))
+        return Target(spec, partial(way, kinds[name]), transport=transport)
     known = ", ".join(mutant.name for mutant in SERVER_MUTANTS)
     raise UsageError(
         f"--server {spec!r}: the zoo has no server {name!r}; it has {known}; "
         f"versions are {', '.join(PROFILES)}"
     )
+
+
+def _over_the_wire() -> type[InProcess]:
+    from eseconform.serverside.wired import OverTheWire  # made from this module's, and heavy
+
+    return OverTheWire

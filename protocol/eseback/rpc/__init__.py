@@ -8,14 +8,17 @@ calls of `BackupApi` into stubs. No I/O, no threads, no clock. This is the packa
 
 from __future__ import annotations
 
+from eseback.rpc.acceptor import ACCEPTED_TYPES, Acceptor, Step, open_acceptor
 from eseback.rpc.backup_interface import BACKUP_INTERFACE, BACKUP_SYNTAX, OPERATIONS
 from eseback.rpc.connection import Limits
 from eseback.rpc.connection_client import ClientConnection, ClientState
 from eseback.rpc.connection_server import ServerConnection, ServerState
 from eseback.rpc.epm import ENDPOINT_MAPPER
 from eseback.rpc.errors import (
+    AuthenticationFailed,
     BadStubData,
     LocalProtocolError,
+    MissingLibraryError,
     NotRepresentable,
     RemoteProtocolError,
     RpcError,
@@ -37,13 +40,13 @@ from eseback.rpc.events import (
     ServerEvent,
     ServerShutDown,
 )
-from eseback.rpc.fragment import Buffer
+from eseback.rpc.initiator import Credentials, Initiator
 from eseback.rpc.interface import Interface, Operation, make_interface, operation
 from eseback.rpc.mgmt import MANAGEMENT
 from eseback.rpc.ndr import NULL_HANDLE
 from eseback.rpc.pdu import ContextOffer
 from eseback.rpc.scatter import ScatterRead
-from eseback.rpc.security import AuthToken, Security
+from eseback.rpc.security import AuthToken, Buffer, Security
 from eseback.rpc.status import (
     AuthLevel,
     AuthType,
@@ -56,6 +59,7 @@ from eseback.rpc.status import (
 from eseback.rpc.syntax import NDR32, SyntaxId
 
 __all__ = [
+    "ACCEPTED_TYPES",
     "BACKUP_INTERFACE",
     "BACKUP_SYNTAX",
     "ENDPOINT_MAPPER",
@@ -64,10 +68,12 @@ __all__ = [
     "NEED_DATA",
     "NULL_HANDLE",
     "OPERATIONS",
+    "Acceptor",
     "AuthContinued",
     "AuthLevel",
     "AuthToken",
     "AuthType",
+    "AuthenticationFailed",
     "BadStubData",
     "BindAccepted",
     "BindFeature",
@@ -83,11 +89,14 @@ __all__ = [
     "ConnectionClosed",
     "ContextOffer",
     "ContextResult",
+    "Credentials",
     "FaultReceived",
     "FaultStatus",
+    "Initiator",
     "Interface",
     "Limits",
     "LocalProtocolError",
+    "MissingLibraryError",
     "NotRepresentable",
     "Operation",
     "RejectReason",
@@ -101,8 +110,10 @@ __all__ = [
     "ServerEvent",
     "ServerShutDown",
     "ServerState",
+    "Step",
     "SyntaxId",
     "make_interface",
+    "open_acceptor",
     "operation",
     "status_name",
 ]

@@ -15,10 +15,12 @@ from eseback.rpc.header import COMMON_SIZE, REQUEST_SIZE, Frame
 from eseback.rpc.security import Security, protects_calls, split_body
 from eseback.rpc.status import AuthLevel, FaultStatus, PfcFlag
 
-__all__ = ["CallHeader", "PartialCall", "call_header", "clear_stub"]
+__all__ = ["CallHeader", "PartialCall", "call_header", "check_size", "clear_stub"]
 
 _CALL: Final = {True: struct.Struct("<IHH"), False: struct.Struct(">IHH")}
 _OBJECT: Final = int(PfcFlag.OBJECT_UUID)
+# Looking a member up in its enumeration costs as much as a call (CPython 3.11).
+_CALL_LEVEL, _PACKET = int(AuthLevel.CALL), int(AuthLevel.PACKET)
 
 
 class CallHeader:
@@ -67,7 +69,7 @@ def clear_stub(frame: Frame, start: int, security: Security | None) -> memoryvie
             )
         return frame.data[start:]
     trailer, body, packed, signature = split_body(frame, start)
-    level = AuthLevel.PACKET if trailer.level == AuthLevel.CALL else trailer.level
+    level = _PACKET if trailer.level == _CALL_LEVEL else trailer.level
     if security is None or (trailer.auth_type, level, trailer.context_id) != (
         security.auth_type,
         security.level,
@@ -81,10 +83,16 @@ def clear_stub(frame: Frame, start: int, security: Security | None) -> memoryvie
     stub_size = len(body) - trailer.pad_length
     if not protects_calls(security):
         return body[:stub_size]  # at CONNECT the signature means nothing
-    clear = security.unprotect(
-        bytes(frame.data[:start]), bytes(body), bytes(packed), bytes(signature)
-    )
+    clear = security.unprotect(frame.data[:start], body, packed, signature)
     return memoryview(clear)[:stub_size]
+
+
+def check_size(size: int, size_max: int) -> None:
+    """Whether a call may be so long; raises RemoteProtocolError."""
+    if size > size_max:
+        raise RemoteProtocolError(
+            f"a call of more than {size_max} bytes", FaultStatus.ACCESS_DENIED
+        )
 
 
 class PartialCall:
@@ -113,8 +121,5 @@ class PartialCall:
         self._append(stub)
 
     def _append(self, stub: memoryview) -> None:
-        if len(self.data) + len(stub) > self.size_max:
-            raise RemoteProtocolError(
-                f"a call of more than {self.size_max} bytes", FaultStatus.ACCESS_DENIED
-            )
+        check_size(len(self.data) + len(stub), self.size_max)
         self.data += stub

@@ -35,6 +35,7 @@ from eseback.rpc.backup_types import (
 from eseback.rpc.errors import BadStubData, NotRepresentable
 from eseback.rpc.fragment import Buffer
 from eseback.rpc.ndr import NULL_HANDLE
+from eseback.rpc.ndr_struct import Message
 from eseback.structures import DependencyInfo, RestoreFile
 
 __all__ = [
@@ -201,25 +202,38 @@ _CODECS: Final[dict[str, _Codec]] = {
         failed=lambda arguments: arguments[:1],
     ),
 }
-_PLAIN: Final = _Codec()
-
 # The stub of a call that succeeded and has no result: no JET error, no detail, S_OK.
 _NO_RESULT: Final = bytes(12)
-_CODECS_WITH_RESULT: Final = frozenset(
-    method for method, codec in _CODECS.items() if codec.give is not _nothing
-)
+
+
+@frozen
+class _Call:
+    """Everything about one call that is the same each time."""
+
+    codec: _Codec
+    request: Message
+    response: Message
+    has_result: bool
+
+
+def _call_of(method: str) -> _Call:
+    codec, operation = _CODECS.get(method, _Codec()), OPERATIONS[method]
+    return _Call(codec, operation.request, operation.response, codec.give is not _nothing)
+
+
+_CALLS: Final = {method: _call_of(method) for method in OPERATIONS}
 
 
 def encode_arguments(
     method: str, arguments: Sequence[Any], little: bool = True
 ) -> bytes | bytearray:
     """Stub of a call. Raises NotRepresentable for arguments that cannot travel."""
-    codec = _CODECS.get(method, _PLAIN)
+    call = _CALLS[method]
     try:
-        values = codec.send(tuple(arguments))
+        values = call.codec.send(tuple(arguments))
     except (TypeError, IndexError) as error:
         raise NotRepresentable(f"{method}: {error}") from None
-    return OPERATIONS[method].request.encode(values, little)
+    return call.request.encode(values, little)
 
 
 def decode_arguments(method: str, stub: Buffer, little: bool = True) -> tuple[Any, ...]:
@@ -228,49 +242,60 @@ def decode_arguments(method: str, stub: Buffer, little: bool = True) -> tuple[An
     Raises BadStubData, which is a fault, and EseBackupError JET_errInvalidParameter, which is an
     answer: for a number that an enumeration does not have and for a list of files without an end.
     """
-    values = OPERATIONS[method].request.decode(stub, little)
+    call = _CALLS[method]
+    values = call.request.decode(stub, little)
     try:
-        return _CODECS.get(method, _PLAIN).receive(values)
+        return call.codec.receive(values)
     except (ValueError, BadStubData) as error:
         raise EseBackupError.from_jet(JetErr.INVALID_PARAMETER, method, str(error)) from None
 
 
 def encode_result(method: str, result: Any, little: bool = True) -> bytes | bytearray:
     """Stub of a call that succeeded. For `backup_read_file`, result is (size asked for, bytes)."""
-    if result is None and method not in _CODECS_WITH_RESULT:
+    call = _CALLS[method]
+    if not call.has_result and result is None:
         return _NO_RESULT
     outcome = _SUCCESS
-    if isinstance(result, RestoreFile) and result.at_file_level:
+    if type(result) is RestoreFile and result.at_file_level:
         outcome = (0, None, AT_FILE_LEVEL)
-    values = (*_CODECS.get(method, _PLAIN).give(result), *outcome)
-    return OPERATIONS[method].response.encode(values, little)
+    return call.response.encode((*call.codec.give(result), *outcome), little)
+
+
+# ASSUMED(detail-length): of the text that goes with an error, 4096 characters travel; names that it
+# repeats may be longer.
+_DETAIL_MAX: Final = 4096
 
 
 def failure_text(error: EseBackupError) -> str | None:
-    """An error's detail as it travels: NULL for none, and no NUL in it."""
-    return error.detail.replace("\0", "\N{SYMBOL FOR NULL}") or None
+    """An error's detail as it travels: NULL for none, no NUL in it, and not too long."""
+    detail = error.detail
+    if len(detail) > _DETAIL_MAX:
+        detail = detail[: _DETAIL_MAX - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return detail.replace("\0", "\N{SYMBOL FOR NULL}") or None
 
 
 def encode_error(
     method: str, error: EseBackupError, arguments: Sequence[Any], little: bool = True
 ) -> bytes | bytearray:
     """Stub of a call that failed. arguments: as decoded; some outputs depend on them."""
-    outputs = _CODECS.get(method, _PLAIN).failed(tuple(arguments))
+    call = _CALLS[method]
+    outputs = call.codec.failed(tuple(arguments))
     values = (*outputs, error.jet or 0, failure_text(error), error.hresult)
-    return OPERATIONS[method].response.encode(values, little)
+    return call.response.encode(values, little)
 
 
 def decode_result(method: str, stub: Buffer, little: bool = True) -> Any:
     """Result of a call. Raises EseBackupError for a failure, BadStubData for nonsense."""
-    if len(stub) == len(_NO_RESULT) and stub == _NO_RESULT and method not in _CODECS_WITH_RESULT:
+    call = _CALLS[method]
+    if not call.has_result and stub == _NO_RESULT:
         return None
-    values = OPERATIONS[method].response.decode(stub, little)
+    values = call.response.decode(stub, little)
     jet, detail, hresult = values[-3:]
     if hresult:
         if hresult == AT_FILE_LEVEL and method == "restore_open_file":
             return RestoreFile(None)
         raise_failure(method, hresult, jet, detail)
-    return _CODECS.get(method, _PLAIN).take(values[:-3])
+    return call.codec.take(values[:-3])
 
 
 def raise_failure(method: str, hresult: int, jet: int, detail: str | None) -> None:

@@ -25,7 +25,7 @@ from eseback.rpc.backup_types import (
 )
 from eseback.rpc.interface import Operation, make_interface, operation
 from eseback.rpc.ndr import BYTE, CONTEXT_HANDLE, GUID, HRESULT, HYPER, LONG, ULONG
-from eseback.rpc.ndr_arrays import BYTES, WCHARS, WSTRING, Array, Unique, VaryingArray
+from eseback.rpc.ndr_arrays import BYTES, NAME, WCHARS, WSTRING, Array, Unique, VaryingArray
 from eseback.rpc.ndr_struct import Count, Field
 from eseback.rpc.syntax import SyntaxId
 
@@ -50,7 +50,7 @@ _SOURCE: Final[tuple[Field, ...]] = (
 )
 _DATABASE: Final[tuple[Field, ...]] = (
     _RESTORE,
-    ("displayName", WSTRING),
+    ("displayName", NAME),
     ("guid", GUID),
     *_SOURCE,
 )
@@ -73,11 +73,11 @@ _SHAPES: Final[dict[str, tuple[tuple[Field, ...], tuple[Field, ...]]]] = {
         _counted("count", "nodes", Array(NODE)),
     ),
     "get_registered": (
-        (("server", WSTRING), ("displayName", OPTIONAL_STRING), ("flags", ULONG)),
+        (("server", NAME), ("displayName", OPTIONAL_STRING), ("flags", ULONG)),
         _counted("count", "services", Array(REGISTERED)),
     ),
     "backup_prepare": (
-        (("server", WSTRING), ("annotation", WSTRING)),
+        (("server", NAME), ("annotation", NAME)),
         (_BACKUP, *_counted("count", "instances", Array(INSTANCE))),
     ),
     "backup_get_dependency_info": (
@@ -91,7 +91,7 @@ _SHAPES: Final[dict[str, tuple[tuple[Field, ...], tuple[Field, ...]]]] = {
     ),
     "backup_setup": ((_BACKUP, ("instanceId", HYPER), ("backupType", ULONG)), _NOTHING),
     "backup_open_file": (
-        (_BACKUP, ("fileName", WSTRING), ("readHint", ULONG), ("sections", ULONG)),
+        (_BACKUP, ("fileName", NAME), ("readHint", ULONG), ("sections", ULONG)),
         _counted("count", "files", Array(FILE)),
     ),
     "backup_read_file": (
@@ -106,15 +106,15 @@ _SHAPES: Final[dict[str, tuple[tuple[Field, ...], tuple[Field, ...]]]] = {
     "backup_end": ((_BACKUP,), (_BACKUP,)),
     "restore_open": (
         (
-            ("server", WSTRING),
-            ("annotation", WSTRING),
-            ("sourceInstance", WSTRING),
+            ("server", NAME),
+            ("annotation", NAME),
+            ("sourceInstance", NAME),
             ("logPath", OPTIONAL_STRING),
         ),
         (_RESTORE,),
     ),
     "restore_reopen": (
-        (("server", WSTRING), ("annotation", OPTIONAL_STRING), ("logPath", WSTRING)),
+        (("server", NAME), ("annotation", OPTIONAL_STRING), ("logPath", NAME)),
         (_RESTORE,),
     ),
     "restore_add_database": (
@@ -133,7 +133,7 @@ _SHAPES: Final[dict[str, tuple[tuple[Field, ...], tuple[Field, ...]]]] = {
         _NOTHING,
     ),
     "restore_open_file": (
-        (_RESTORE, ("fileName", WSTRING), ("sections", ULONG)),
+        (_RESTORE, ("fileName", NAME), ("sections", ULONG)),
         (("file", HYPER),),
     ),
     "restore_write_file": (
@@ -143,15 +143,15 @@ _SHAPES: Final[dict[str, tuple[tuple[Field, ...], tuple[Field, ...]]]] = {
     "restore_close_file": ((_RESTORE, ("file", HYPER)), _NOTHING),
     "restore_save_environment": ((_RESTORE,), _NOTHING),
     "restore_load_environment": (
-        (("server", OPTIONAL_STRING), ("logPath", WSTRING)),
+        (("server", OPTIONAL_STRING), ("logPath", NAME)),
         (("environment", Unique(ENVIRONMENT)),),
     ),
     "restore_get_environment": ((_RESTORE,), (("environment", Unique(ENVIRONMENT)),)),
     "restore_complete": (
         (
             _RESTORE,
-            ("checkpointPath", WSTRING),
-            ("logPath", WSTRING),
+            ("checkpointPath", NAME),
+            ("logPath", NAME),
             ("targetInstance", OPTIONAL_STRING),
             ("flags", ULONG),
         ),

@@ -15,7 +15,7 @@ from eseback import multistring
 from eseback.constants import DatabaseFlags, NodeType, RecoverStatus, RegisterFlags
 from eseback.rpc.errors import BadStubData, NotRepresentable
 from eseback.rpc.ndr import GUID, HRESULT, HYPER, ULONG
-from eseback.rpc.ndr_arrays import BYTES, WCHARS, WSTRING, Array, Unique
+from eseback.rpc.ndr_arrays import BYTES, NAME, WCHARS, Array, Unique
 from eseback.rpc.ndr_struct import Count, Struct
 from eseback.structures import (
     BackupNode,
@@ -46,8 +46,8 @@ __all__ = [
     "unflatten_nodes",
 ]
 
-_STRING: Final = Unique(WSTRING, required=True)
-OPTIONAL_STRING: Final = Unique(WSTRING)
+_STRING: Final = Unique(NAME, required=True)
+OPTIONAL_STRING: Final = Unique(NAME)
 _OPTIONAL_BYTES: Final = Unique(BYTES, empty=b"")
 _CHARACTERS: Final = Unique(WCHARS, required=True)
 

@@ -19,7 +19,6 @@ from eseback.rpc.ndr import HRESULT, LONG, Reader
 from eseback.rpc.ndr_arrays import WSTRING, Unique
 
 __all__ = [
-    "READ_HEAD",
     "check_read",
     "decode_read",
     "decode_read_request",
@@ -28,14 +27,14 @@ __all__ = [
     "encode_read_error",
     "encode_read_request",
     "encode_write",
-    "read_tail",
+    "read_ends",
 ]
 
-READ_HEAD: Final = 16
-"""Bytes of a read's stub before the data: got, size of the array, 0, elements of the array."""
+_HEAD_SIZE: Final = 16  # got, size of the array, 0, elements of the array
 
 _READ: Final = "backup_read_file"
 _HEAD: Final = (struct.Struct(">IIII"), struct.Struct("<IIII"))
+_LITTLE_HEAD: Final = _HEAD[True]
 # JET error, detail and HRESULT of a success.
 _TAIL_SIZE: Final = 12
 _TAILS: Final = tuple(bytes(pad + _TAIL_SIZE) for pad in range(4))
@@ -46,9 +45,11 @@ _WRITE_SIZE: Final = 40  # context handle, padding, file, size, size of the arra
 _WRITE: Final = struct.Struct("<20s4xqII")
 
 
-def read_tail(size: int) -> int:
-    """Bytes of a read's stub after `size` bytes of data, for `ClientConnection.expect`."""
-    return -size % 4 + _TAIL_SIZE
+def read_ends(size: int) -> tuple[bytes, bytes]:
+    """What stands around the data in the stub of a read that got all of `size` bytes, for
+    `ClientConnection.expect`.
+    """
+    return _LITTLE_HEAD.pack(size, size, 0, size), _TAILS[-size % 4]
 
 
 def encode_read_request(handle: bytes, file: int, size: int) -> bytes:
@@ -68,12 +69,12 @@ def decode_read_request(stub: Buffer, little: bool = True) -> tuple[bytes, int, 
     return handle, file, size
 
 
-def encode_read(size: int, data: Buffer) -> list[Buffer]:
-    """Stub of a successful read of at most `size` bytes, `data` being those that were read."""
-    got = len(data)
+def encode_read(size: int, *data: Buffer) -> list[Buffer]:
+    """Stub of a successful read of at most `size` bytes; data: those that were read, in order."""
+    got = len(data[0]) if len(data) == 1 else sum(map(len, data))
     if got > size:
         raise NotRepresentable(f"{got} bytes read where {size} were asked for")
-    return [_HEAD[True].pack(got, size, 0, got), data, _TAILS[-got % 4]]
+    return [_LITTLE_HEAD.pack(got, size, 0, got), *data, _TAILS[-got % 4]]
 
 
 def encode_read_error(error: EseBackupError, size: int) -> list[Buffer]:
@@ -88,7 +89,7 @@ def check_read(head: bytes, payload: memoryview, tail: bytes) -> int:
     what `decode_read` does.
     """
     size = len(payload)
-    if head == _HEAD[True].pack(size, size, 0, size) and tail == _TAILS[-size % 4]:
+    if (head, tail) == read_ends(size):
         return size
     return len(decode_read(b"".join((head, payload, tail)), size))
 
@@ -99,7 +100,7 @@ def decode_read(stub: Buffer, size: int, little: bool = True) -> memoryview:
     Raises EseBackupError for a read that failed, BadStubData for nonsense.
     """
     reader = Reader(stub, little)
-    got, size_found, offset, actual = _HEAD[little].unpack(reader.take(READ_HEAD))
+    got, size_found, offset, actual = _HEAD[little].unpack(reader.take(_HEAD_SIZE))
     if offset or got != actual or size_found != size or got > size:
         raise BadStubData(
             f"read of {size} bytes: {got} announced, {actual} at {offset} of {size_found} found"

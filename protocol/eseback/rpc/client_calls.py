@@ -99,7 +99,9 @@ class ClientCalls:
         return ResponseReceived(call_id, memoryview(call.data), frame.little)
 
     def on_fault(self, fault: Fault) -> FaultReceived | None:
-        """A fault; None if nobody waits for it."""
+        """A fault; None if nobody waits for it. Not protected on any connection: whoever can forge
+        one can make a call fail, which he could by breaking the connection as well.
+        """
         if fault.call_id not in self.running:
             self._check_orphaned(fault.call_id, last=True)
             return None

@@ -36,6 +36,11 @@ def _is_fragment_size(_: object, __: object, value: int) -> None:
         )
 
 
+def _is_positive(_: object, __: object, value: int) -> None:
+    if not value > 0:
+        raise LocalProtocolError(f"a limit of {value}: it has to be more than 0")
+
+
 @frozen
 class Limits:
     """What one connection may take.
@@ -47,9 +52,9 @@ class Limits:
     """
 
     fragment_max: int = field(default=FRAGMENT_MAX, validator=_is_fragment_size)
-    call_max: int = 4 * _MIB
-    outstanding_max: int = 16
-    contexts_max: int = 64
+    call_max: int = field(default=4 * _MIB, validator=_is_positive)
+    outstanding_max: int = field(default=16, validator=_is_positive)
+    contexts_max: int = field(default=64, validator=_is_positive)
 
 
 class Inbox:
@@ -134,3 +139,16 @@ class Inbox:
             return None
         self._position = end
         return call_id, context_id, opnum, chunk[start + REQUEST_SIZE : end]
+
+    def whole(self, data: bytes, kind: bytes, limit: int) -> tuple[int, int, int] | None:
+        """What `take_simple` would give of `data`, if it is one such PDU and nothing else is held.
+
+        Without the stub, which is the rest from REQUEST_SIZE on. Nothing is taken or kept: data
+        that is anything else has to be added.
+        """
+        if len(data) < REQUEST_SIZE or self._buffer or self._position < len(self._chunk):
+            return None
+        prefix, length, auth_length, call_id, context_id, opnum = _SIMPLE.unpack_from(data)
+        if prefix != kind or auth_length or length != len(data) or length > limit or self.closed:
+            return None
+        return call_id, context_id, opnum

@@ -35,14 +35,16 @@ from eseback.rpc.fragment import Buffer, fragment_request
 from eseback.rpc.header import FRAGMENT_MIN, REQUEST_SIZE, Frame
 from eseback.rpc.pdu import Auth3, Bind, BindAck, BindNak, ContextOffer, Fault, pack_bare
 from eseback.rpc.scatter import ScatterLayout, ScatterRead
+from eseback.rpc.scatter_signed import SignedLayout, SignedRead
 from eseback.rpc.security import AuthToken, Security, protects_calls
-from eseback.rpc.status import BindFeature, ContextResult, PduType, PfcFlag
+from eseback.rpc.status import AuthLevel, BindFeature, ContextResult, PduType, PfcFlag
 from eseback.rpc.syntax import SyntaxId, feature_bits, feature_syntax
 
 __all__ = ["ClientConnection", "ClientState"]
 
 _WHOLE = int(PfcFlag.FIRST_FRAG | PfcFlag.LAST_FRAG)
 _CALL_ID_MAX: Final = 0xFFFFFFFF
+_SMALL: Final = 1024  # bytes
 
 
 class ClientState(Enum):
@@ -77,9 +79,11 @@ class ClientConnection:
         self._bind_call_id = 0
         self._last_call_id = 0
         self._calls = ClientCalls(self.limits)
-        self._protected = False
-        self._shape = (0, 0, 0)
+        self._protected = self._sealed = False
+        self._shape: tuple[bytes, int, bytes, int] | None = None
         self._layout: ScatterLayout | None = None
+        self._signed_shape: tuple[bytes, int, bytes, int] | None = None
+        self._signed_layout: SignedLayout | None = None
         self._simple_max = min(self.limits.fragment_max, self.limits.call_max + REQUEST_SIZE)
 
     @property
@@ -157,6 +161,8 @@ class ClientConnection:
         self._check_open()
         self.security = security
         self._protected = protects_calls(security)
+        self._sealed = security.level >= AuthLevel.PRIVACY
+        self._signed_layout = None
 
     # ---- out: calls
 
@@ -224,6 +230,24 @@ class ClientConnection:
     def receive_data(self, data: Buffer) -> None:
         """Bytes from the server; none at all for the end of the stream."""
         self._inbox.add(data)
+
+    def take_response(self, call_id: int, data: bytes) -> ResponseReceived | None:
+        """The answer to a call, where `data` is all of it, nothing else was received before, and
+        the call is the only one: the shortest way for what nearly always happens.
+
+        None for anything else, which `receive_data` has to be given.
+        """
+        calls = self._calls
+        if self._protected or len(calls.running) != 1 or self.state is not _OPEN:
+            return None
+        found = self._inbox.whole(data, WHOLE_RESPONSE, self._simple_max)
+        if found is None or calls.partial:
+            return None
+        if found[0] != call_id or calls.running.get(call_id) != found[1]:
+            return None
+        del calls.running[call_id]
+        stub = data[REQUEST_SIZE:] if len(data) <= _SMALL else memoryview(data)[REQUEST_SIZE:]
+        return ResponseReceived(call_id, stub, True)
 
     def next_event(self) -> ClientEvent:
         """What came next. Raises RemoteProtocolError; close the connection then."""
@@ -322,36 +346,57 @@ class ClientConnection:
 
     # ---- large responses without a copy
 
-    def expect(self, call_id: int, head: int, payload: memoryview, tail: int) -> ScatterRead | None:
+    def expect(
+        self, call_id: int, head: bytes, payload: memoryview, tail: bytes
+    ) -> ScatterRead | None:
         """Predict the response to the oldest running call, to receive it in place.
 
-        Its stub is `head` bytes, then as many as `payload` holds, then `tail` bytes. None where
-        nothing can be predicted: bytes are waiting already, other calls are before this one, or
-        fragments are signed. Best called before the request is sent: then nothing stands between
-        sending and receiving. One prediction at a time.
+        Its stub has as many bytes as `head`, `payload` and `tail`, and is probably `head` and
+        `tail` around the data. None where nothing can be predicted: bytes are waiting already,
+        other calls are before this one, or fragments are sealed. Best called before the request is
+        sent: then nothing stands between sending and receiving. One prediction at a time.
         """
-        self._check_running(call_id)
         if payload.readonly or payload.itemsize != 1 or payload.ndim != 1:
             raise LocalProtocolError("the payload has to be a writeable buffer of bytes")
         calls = self._calls
-        if len(self._inbox) or calls.partial or self._protected:
+        context_id = calls.running.get(call_id)
+        if context_id is None or self.state is not _OPEN:
+            self._check_running(call_id)
+        if calls.partial or self._sealed or len(self._inbox):
             return None
         if len(calls.running) > 1 and next(iter(calls.running)) != call_id:
             return None
-        shape = (head, len(payload), tail)
+        assert context_id is not None, "checked above"
+        if self._protected:
+            return self._expect_signed(call_id, head, payload, tail)
+        shape = (head, len(payload), tail, context_id)
         if self._shape != shape or self._layout is None:
-            calls.check_size(sum(shape))
+            calls.check_size(len(head) + len(payload) + len(tail))
             self._layout = ScatterLayout(*shape, self.fragment_max)
             self._shape = shape
-        return ScatterRead(call_id, calls.running[call_id], self._layout, payload)
+        return ScatterRead(call_id, self._layout, payload)
+
+    def _expect_signed(
+        self, call_id: int, head: bytes, payload: memoryview, tail: bytes
+    ) -> ScatterRead:
+        assert self.security is not None
+        shape = (head, len(payload), tail, self._calls.running[call_id])
+        if self._signed_shape != shape or self._signed_layout is None:
+            self._calls.check_size(len(head) + len(payload) + len(tail))
+            self._signed_layout = SignedLayout(*shape, self.fragment_max, self.security)
+            self._signed_shape = shape
+        return SignedRead(call_id, self._signed_layout, payload)
 
     def finish(self, scatter: ScatterRead) -> tuple[bytes, bytes] | None:
         """Take a scattered response back: its head and tail, the payload being in place.
 
         None if the response was not the predicted one: what was received counts as received by
-        `receive_data` then, and `next_event` tells what it is.
+        `receive_data` then, and `next_event` tells what it is. Raises RemoteProtocolError for a
+        signature that is wrong; close the connection then.
         """
-        self._check_running(scatter.call_id)
+        running = self._calls.running
+        if scatter.call_id not in running or self.state is not _OPEN:
+            self._check_running(scatter.call_id)
         if not scatter.predicted:
             received = scatter.linear()
             if received:
@@ -359,7 +404,13 @@ class ClientConnection:
             return None
         if not scatter.complete:
             raise LocalProtocolError("the response is still being received")
-        del self._calls.running[scatter.call_id]
+        if isinstance(scatter, SignedRead):
+            try:
+                scatter.check()
+            except RemoteProtocolError:
+                self.state = _CLOSED
+                raise
+        del running[scatter.call_id]
         return scatter.head(), scatter.tail()
 
 

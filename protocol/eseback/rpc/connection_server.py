@@ -34,13 +34,15 @@ from eseback.rpc.events import (
     CallCancelled,
     CallOrphaned,
     ConnectionClosed,
+    RequestReceived,
     ServerEvent,
 )
 from eseback.rpc.fragment import Buffer, fragment_response
 from eseback.rpc.header import REQUEST_SIZE, Frame, VersionError, call_id_of
+from eseback.rpc.layout import Layout
 from eseback.rpc.negotiation import Agreement, agree_on_contexts, agree_on_size
 from eseback.rpc.pdu import Auth3, Bind, BindAck, BindNak, Fault, pack_bare
-from eseback.rpc.security import Security
+from eseback.rpc.security import Security, protects_calls
 from eseback.rpc.server_calls import BrokenCall, ServerCalls
 from eseback.rpc.status import BindFeature, FaultStatus, PduType, PfcFlag, RejectReason
 from eseback.rpc.syntax import SyntaxId
@@ -48,6 +50,7 @@ from eseback.rpc.syntax import SyntaxId
 __all__ = ["ServerConnection", "ServerState"]
 
 _WHOLE = PfcFlag.FIRST_FRAG | PfcFlag.LAST_FRAG
+_SMALL = 1024  # bytes
 
 
 class ServerState(Enum):
@@ -62,7 +65,10 @@ class ServerState(Enum):
 
 
 # Looking a member up in its enumeration costs as much as a call (CPython 3.11).
-_UNBOUND, _OPEN = ServerState.UNBOUND, ServerState.OPEN
+_UNBOUND, _OPEN, _CLOSED = ServerState.UNBOUND, ServerState.OPEN, ServerState.CLOSED
+_LARGE = 4096  # bytes of a stub of which a layout is worth keeping
+_ENDS_AND_PAYLOAD = 3  # buffers
+_ENDS_MAX = 64  # bytes of the first and the last buffer that are worth copying
 
 
 class ServerConnection:
@@ -98,6 +104,8 @@ class ServerConnection:
         self._bind: Bind | None = None
         self._agreement: Agreement | None = None
         self._calls = ServerCalls(self.contexts, self.limits)
+        self._layout: Layout | None = None
+        self._layout_key = (0, 0, 0, 0)
         # A request of one fragment can be delivered at once if it is not longer than this.
         self._simple_max = min(self.limits.fragment_max, self.limits.call_max + REQUEST_SIZE)
 
@@ -124,6 +132,11 @@ class ServerConnection:
         return len(self._calls.running)
 
     @property
+    def incomplete(self) -> int | None:
+        """Id of the call that has been waiting longest for its last fragment; None without one."""
+        return next(iter(self._calls.partial), None)
+
+    @property
     def concurrent(self) -> bool:
         """Whether concurrent calls were agreed on."""
         return self._calls.concurrent
@@ -133,6 +146,29 @@ class ServerConnection:
     def receive_data(self, data: Buffer) -> None:
         """Bytes from the peer; none at all for the end of the stream."""
         self._inbox.add(data)
+
+    def take_request(self, data: bytes) -> RequestReceived | None:
+        """The call that `data` is, where it is one whole call, nothing else was received before,
+        and nothing is under way: the shortest way for what nearly always happens.
+
+        None for anything else, which `receive_data` has to be given.
+        """
+        calls = self._calls
+        if self.state is not _OPEN or not self._auth.is_open or calls.running or calls.partial:
+            return None
+        found = self._inbox.whole(data, WHOLE_REQUEST, self._simple_max)
+        if found is None:
+            return None
+        call_id, context_id, opnum = found
+        interface = self.contexts.get(context_id)
+        if interface is None:
+            return None
+        calls.running[call_id] = context_id
+        # A view costs more than copying so little.
+        stub = data[REQUEST_SIZE:] if len(data) <= _SMALL else memoryview(data)[REQUEST_SIZE:]
+        return RequestReceived(
+            call_id, context_id, interface, opnum, stub, True, None, False, False
+        )
 
     def next_event(self) -> ServerEvent:
         """What came next. Raises RemoteProtocolError once, with the answer to send."""
@@ -260,7 +296,7 @@ class ServerConnection:
         assert bind is not None and agreement is not None
         if not assoc_group_id or (bind.alter and assoc_group_id != self.assoc_group_id):
             raise LocalProtocolError(f"0x{assoc_group_id:08X} is not this connection's group")
-        reply = self._auth.answer(bind.token, token, security, more)
+        reply = self._auth.answer(bind, token, security, more)
         if not bind.alter:
             self.assoc_group_id = assoc_group_id
             self.fragment_max = agree_on_size(
@@ -324,14 +360,33 @@ class ServerConnection:
     # ---- out
 
     def send_response(self, call_id: int, stub: Sequence[Buffer]) -> list[Buffer]:
-        """Buffers of a response; none for a call that was orphaned or wants no answer."""
+        """Buffers of a response; none for a call that was orphaned or wants no answer.
+
+        They are good until the next response: what stands around a large payload (all buffers of
+        the stub but the first and the last) lies in memory that is used again.
+        """
         context_id = self._end_call(call_id)
         if context_id is None:
             return []
-        return fragment_response(call_id, context_id, stub, self.fragment_max, self._auth.security)
+        security = self._auth.security
+        if len(stub) < _ENDS_AND_PAYLOAD or (security is not None and protects_calls(security)):
+            return fragment_response(call_id, context_id, stub, self.fragment_max, security)
+        head, tail, size = len(stub[0]), len(stub[-1]), sum(map(len, stub))
+        if size < _LARGE or head > _ENDS_MAX or tail > _ENDS_MAX:
+            return fragment_response(call_id, context_id, stub, self.fragment_max, security)
+        key = (context_id, head, size, tail)
+        layout = self._layout
+        if layout is None or self._layout_key != key:
+            layout = Layout((head, size - head - tail, tail), context_id, self.fragment_max)
+            self._layout, self._layout_key = layout, key
+        return layout.filled(call_id, stub)
 
     def send_fault(self, call_id: int, status: int, executed: bool = False) -> list[Buffer]:
-        """A fault instead of a response. executed: whether the call may have had an effect."""
+        """A fault instead of a response. executed: whether the call may have had an effect.
+
+        It is never protected: Windows signs no faults either, nor do clients ask for it (Samba's
+        tests of the raw protocol, and Impacket, which reads the status at its place in the clear).
+        """
         context_id = self._end_call(call_id)
         if context_id is None:
             return []

@@ -25,6 +25,7 @@ EPT_NOT_REGISTERED: Final = 0x16C9A0D6
 """Status of a lookup that found nothing, or nothing more (`ept_s_not_registered`)."""
 
 _ANNOTATION_MAX: Final = 64
+_ANSWERED: Final = 0x4000_0000  # clients count from 1 or from 0x20000
 
 
 class _Annotation(NdrType):
@@ -63,10 +64,22 @@ def _take_entry(entry: Entry) -> tuple[Any, ...]:
     return entry.object, entry.tower, entry.annotation
 
 
+class _AnsweredPointer(Unique):
+    """A full pointer, `[ptr]`, in a response.
+
+    Full pointers with equal numbers are one pointer, also where one came with the request (C706
+    14.3.10). What a response points to is new, so its numbers are none that clients use.
+    """
+
+    def put(self, writer: Writer, value: Any) -> None:
+        writer.count(0 if value is None else _ANSWERED + len(writer.data))
+
+
 _TOWER: Final = Unique(ConformantStruct("twr_t", BYTES))
+_ANSWERED_TOWER: Final = _AnsweredPointer(_TOWER.target)
 _ENTRY: Final = Struct(
     "ept_entry_t",
-    (("object", GUID), ("tower", _TOWER), ("annotation", _Annotation())),
+    (("object", GUID), ("tower", _ANSWERED_TOWER), ("annotation", _Annotation())),
     Entry,
     _take_entry,
 )
@@ -101,7 +114,7 @@ ENDPOINT_MAPPER: Final = make_interface(
             (
                 _HANDLE,
                 ("num_towers", Count("towers")),
-                ("towers", VaryingArray(_TOWER)),
+                ("towers", VaryingArray(_ANSWERED_TOWER)),
                 ("status", ULONG),
             ),
         ),

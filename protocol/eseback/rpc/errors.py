@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from eseback.rpc.status import FaultStatus
 
 __all__ = [
+    "AuthenticationFailed",
     "BadStubData",
     "LocalProtocolError",
+    "MissingLibraryError",
     "NotRepresentable",
     "RemoteProtocolError",
     "RpcError",
@@ -31,6 +33,13 @@ class LocalProtocolError(RpcError):
 
 class NotRepresentable(LocalProtocolError):
     """A value cannot travel: a number out of range, a string with a NUL in it, the wrong type."""
+
+
+class MissingLibraryError(LocalProtocolError):
+    """Authentication needs a library that is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__("authentication needs pyspnego: install esesim[auth]")
 
 
 class RemoteProtocolError(RpcError):
@@ -56,3 +65,12 @@ class BadStubData(RemoteProtocolError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, FaultStatus.BAD_STUB_DATA)
+
+
+class AuthenticationFailed(RemoteProtocolError):
+    """A peer could not prove who it is, or cannot agree on protection. For the log, not the peer:
+    it is not told why.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, FaultStatus.ACCESS_DENIED)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import uuid
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from attrs import frozen
 
 from eseback.rpc.pdu import ContextReply
-from eseback.rpc.security import AuthToken
+from eseback.rpc.security import AuthToken, Buffer
 from eseback.rpc.status import BindFeature
 from eseback.rpc.syntax import SyntaxId
 
@@ -79,9 +79,8 @@ class AuthContinued:
     token: AuthToken
 
 
-@frozen(slots=False)  # twice as quick to make, and there is one for every call
-class RequestReceived:
-    """A whole call. stub: its arguments, a view of received bytes; little: their byte order.
+class RequestReceived(NamedTuple):  # there is one for every call: twice as quick to make
+    """A whole call. stub: its arguments, as they were received; little: their byte order.
 
     interface: the server's own interface of that context. maybe: the client wants no response.
     cancelled: a cancel came with it.
@@ -91,7 +90,7 @@ class RequestReceived:
     context_id: int
     interface: SyntaxId
     opnum: int
-    stub: memoryview
+    stub: Buffer
     little: bool
     object_uuid: uuid.UUID | None
     maybe: bool
@@ -162,12 +161,11 @@ class BindRejected:
     versions: tuple[tuple[int, int], ...]
 
 
-@frozen(slots=False)  # see RequestReceived
-class ResponseReceived:
-    """Results of a call; stub: a view of received bytes, in the byte order `little` tells."""
+class ResponseReceived(NamedTuple):  # see RequestReceived
+    """Results of a call; stub: as they were received, in the byte order `little` tells."""
 
     call_id: int
-    stub: memoryview
+    stub: Buffer
     little: bool
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import struct
 import uuid
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from eseback.rpc.errors import LocalProtocolError
 from eseback.rpc.header import DREP_LITTLE, REQUEST_SIZE
 from eseback.rpc.security import (
     BODY_ALIGNMENT,
     TRAILER_SIZE,
+    Buffer,
     Security,
     SecurityTrailer,
     protects_calls,
@@ -25,8 +26,6 @@ from eseback.rpc.security import (
 from eseback.rpc.status import PduType, PfcFlag
 
 __all__ = ["Buffer", "capacity_of", "cut", "fragment_request", "fragment_response", "pack_call"]
-
-Buffer: TypeAlias = bytes | bytearray | memoryview
 
 OBJECT_SIZE: Final = 16
 _FIRST: Final = int(PfcFlag.FIRST_FRAG)
@@ -77,17 +76,22 @@ def capacity_of(fragment_max: int, security: Security | None = None, overhead: i
     return room & ~(BODY_ALIGNMENT - 1)
 
 
-def cut(buffers: Iterable[Buffer], capacity: int) -> list[list[memoryview]]:
-    """Views of the buffers, in pieces of `capacity` bytes in all; the last may be shorter.
+def cut(buffers: Iterable[Buffer], capacity: int) -> list[list[Buffer]]:
+    """The buffers, or views of them, in pieces of `capacity` bytes; the last may be shorter.
 
     There is always at least one piece; it is empty if the buffers are.
     """
-    piece: list[memoryview] = []
+    piece: list[Buffer] = []
     pieces = [piece]
     room = capacity
     for buffer in buffers:
-        view = memoryview(buffer)
-        position, size = 0, len(view)
+        size = len(buffer)
+        if size <= room:
+            if size:
+                piece.append(buffer)
+                room -= size
+            continue
+        view, position = memoryview(buffer), 0
         while position < size:
             if not room:
                 piece = []
@@ -211,23 +215,25 @@ def _protected(
     if object_uuid is not None:
         identity, extra = object_uuid.bytes_le, extra | _OBJECT
     pieces = cut(stub, capacity_of(fragment_max, security, len(identity)))
+    last, size = len(pieces) - 1, security.signature_size
+    fixed = REQUEST_SIZE + len(identity) + TRAILER_SIZE + size
     left = sum(map(len, stub))
     out: list[Buffer] = []
     for number, piece in enumerate(pieces):
-        body = b"".join(piece)
-        pad = -len(body) % BODY_ALIGNMENT
-        flags = extra | (_FIRST if number == 0 else 0)
-        flags |= _LAST if number == len(pieces) - 1 else 0
-        length = REQUEST_SIZE + len(identity) + len(body) + pad + TRAILER_SIZE
-        size = security.signature_size
-        header = pack_call(ptype, flags, length + size, call_id, left, context_id, opnum, size)
-        trailer = SecurityTrailer(security.auth_type, security.level, pad, security.context_id)
-        left -= len(body)
-        packed = trailer.pack()
-        sealed, signature = security.protect(header + identity, body + bytes(pad), packed)
-        if len(signature) != size or len(sealed) != len(body) + pad:
+        stub_size = sum(map(len, piece))
+        pad = -stub_size % BODY_ALIGNMENT
+        flags = extra | (_FIRST if number == 0 else 0) | (_LAST if number == last else 0)
+        length = fixed + stub_size + pad
+        header = pack_call(ptype, flags, length, call_id, left, context_id, opnum, size) + identity
+        trailer = SecurityTrailer(
+            security.auth_type, security.level, pad, security.context_id
+        ).pack()
+        body: Sequence[Buffer] = (*piece, bytes(pad)) if pad else piece
+        sealed, signature = security.protect(header, body, trailer)
+        if len(signature) != size or sum(map(len, sealed)) != stub_size + pad:
             raise LocalProtocolError(
                 f"the security context gave {len(signature)} bytes of signature for {size}"
             )
-        out += [header + identity, sealed, packed + signature]
+        out += [header, *sealed, trailer + signature]
+        left -= stub_size
     return out

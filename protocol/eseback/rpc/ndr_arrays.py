@@ -15,6 +15,8 @@ from eseback.rpc.ndr import UINT_MAX, NdrType, Reader, Writer
 
 __all__ = [
     "BYTES",
+    "NAME",
+    "NAME_MAX",
     "WCHARS",
     "WSTRING",
     "Array",
@@ -27,23 +29,37 @@ _VARYING: Final = (struct.Struct(">III"), struct.Struct("<III"))
 _UTF16: Final = ("utf-16-be", "utf-16-le")
 
 
+# ASSUMED(name-length): a name or path of more than 32 767 characters, which Windows cannot hold, is
+# bad stub data; a peer could otherwise have megabytes of it kept, and repeated in errors.
+NAME_MAX: Final = 0x7FFF
+"""Most characters of a name or path, without the NUL: what a UNICODE_STRING holds."""
+
+
 class _WideString(NdrType):
-    """`[string] wchar_t *`: a conformant and varying array with one NUL, at its end."""
+    """`[string] wchar_t *`: a conformant and varying array with one NUL, at its end.
+
+    size_max: of its characters, the NUL among them.
+    """
 
     size_min = 14
+
+    def __init__(self, size_max: int = UINT_MAX) -> None:
+        self.size_max = size_max
 
     def put(self, writer: Writer, value: Any) -> None:
         if not isinstance(value, str) or "\0" in value:
             raise NotRepresentable(f"{value!r} is no string without NUL")
         raw = value.encode(_UTF16[writer.little], "surrogatepass")
         size = len(raw) // 2 + 1
-        if size > UINT_MAX:
-            raise NotRepresentable(f"a string of {size} characters")
+        if size > self.size_max:
+            raise NotRepresentable(f"a string of {size} characters, at most {self.size_max}")
         writer.align(4)
         writer.data += _VARYING[writer.little].pack(size, 0, size) + raw + b"\0\0"
 
     def get(self, reader: Reader) -> str:
         _, actual = _varying(reader, 2)
+        if actual > self.size_max:
+            raise BadStubData(f"a string of {actual} characters, at most {self.size_max}")
         raw = bytes(reader.take(2 * actual))
         text = raw.decode(_UTF16[reader.little], "surrogatepass")
         if text.find("\0") != len(text) - 1 or not text:
@@ -199,5 +215,6 @@ def as_sequence(value: Any) -> Sequence[Any]:
 
 
 WSTRING: Final = _WideString()
+NAME: Final = _WideString(NAME_MAX + 1)
 WCHARS: Final = _WideChars()
 BYTES: Final = _Bytes()

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from eseback.rpc.errors import BadStubData, NotRepresentable
 from eseback.rpc.fragment import Buffer
-from eseback.rpc.ndr import CONTEXT_HANDLE, NdrType, Primitive, Reader, Writer
+from eseback.rpc.ndr import CONTEXT_HANDLE, NULL_HANDLE, NdrType, Primitive, Reader, Writer
 from eseback.rpc.ndr_arrays import Unique, as_sequence
 
 __all__ = ["ConformantStruct", "Count", "Field", "Message", "Struct"]
@@ -156,41 +156,89 @@ class ConformantStruct(NdrType):
         return self.items.get_rest(reader, raw)
 
 
-_FLAT_CODES: Final = {1: "B", 2: "H", 4: "I", 8: "q"}
+_HANDLE_SIZE: Final = len(NULL_HANDLE)
 
 
 class _Flat:
-    """Layout of a message of numbers and context handles only: one `struct` for all of it.
+    """Layout of a message in which everything stands at a fixed place: one `struct` for all of it.
 
-    Pointers may stand in it as long as they are NULL; `nulls` are their places.
+    That is a message of numbers and context handles. Pointers may be in it as long as they are
+    NULL, and counts as long as they count what such a pointer points to. Derived from the types
+    alone; what it cannot do is left to them.
     """
 
-    __slots__ = ("nulls", "size", "struct")
+    __slots__ = ("_empty", "_handles", "_nulls", "_pack", "_places", "_size", "_unpack", "_zeros")
 
-    def __init__(self, types: Sequence[NdrType]) -> None:
-        code, position, nulls = "<", 0, []
-        for index, kind in enumerate(types):
+    def __init__(self, fields: _Fields) -> None:
+        code, position = "<", 0
+        for kind in fields.types:
             pad = -position % kind.alignment
-            code += f"{pad}x" if pad else ""
-            if isinstance(kind, Unique):
-                nulls.append(index)
-                letter = "I"
-            else:
-                letter = kind.code if isinstance(kind, Primitive) else "20s"
-            code += letter
+            code += (f"{pad}x" if pad else "") + _letter(kind)
             position += pad + kind.size_min
-        self.struct = struct.Struct(code)
-        self.size = self.struct.size
-        self.nulls = tuple(nulls)
+        layout = struct.Struct(code)
+        self._pack, self._unpack, self._size = layout.pack, layout.unpack_from, layout.size
+        types, places = fields.types, fields.values
+        self._zeros = [0] * len(types)
+        self._nulls = [i for i, kind in enumerate(types) if isinstance(kind, Unique | Count)]
+        # Where each value stands, or what it is if nothing stands there.
+        self._places = [None if index in self._nulls else index for index in places]
+        self._empty = [getattr(types[index], "empty", None) for index in places]
+        self._handles = [i for i, index in enumerate(places) if types[index] is CONTEXT_HANDLE]
 
-
-def _flat(types: Sequence[NdrType]) -> _Flat | None:
-    for kind in types:
-        if isinstance(kind, Unique) and not kind.required:
-            continue
-        if not isinstance(kind, Primitive) and kind is not CONTEXT_HANDLE:
+    def encode(self, values: Sequence[Any]) -> bytes | None:
+        """The stub; None if it is not flat. Raises struct.error."""
+        if len(values) != len(self._places):
             return None
-    return _Flat(types)
+        for index in self._handles:  # struct would pad what is too short
+            handle = values[index]
+            if type(handle) is not bytes or len(handle) != _HANDLE_SIZE:
+                return None
+        if not self._nulls:
+            return self._pack(*values)
+        whole = self._zeros.copy()
+        for value, place, empty in zip(values, self._places, self._empty, strict=True):
+            if place is not None:
+                whole[place] = value
+            elif value is not None and value != empty:
+                return None
+        return self._pack(*whole)
+
+    def decode(self, data: Buffer) -> tuple[Any, ...] | None:
+        """The values; None if the stub is not flat."""
+        if len(data) < self._size:
+            return None
+        whole = self._unpack(data)
+        if not self._nulls:
+            return whole
+        for index in self._nulls:
+            if whole[index]:
+                return None
+        return tuple(
+            [
+                empty if place is None else whole[place]
+                for place, empty in zip(self._places, self._empty, strict=True)
+            ]
+        )
+
+
+def _letter(kind: NdrType) -> str:
+    """What `struct` calls a type with a fixed place."""
+    if isinstance(kind, Primitive):
+        return kind.code
+    return "20s" if kind is CONTEXT_HANDLE else "I"
+
+
+def _flat(fields: _Fields) -> _Flat | None:
+    """The layout of a message; None if something in it is never at a fixed place."""
+    pointers = {
+        name for name, kind in fields.fields if isinstance(kind, Unique) and not kind.required
+    }
+    for name, kind in fields.fields:
+        place = kind.of if isinstance(kind, Count) else name
+        fixed = isinstance(kind, Primitive) or kind is CONTEXT_HANDLE
+        if not fixed and place not in pointers:
+            return None
+    return _Flat(fields)
 
 
 class Message:
@@ -200,24 +248,21 @@ class Message:
         self.name = name
         self._fields = _Fields(fields)
         self.fields = self._fields.fields
-        self._flat = _flat(self._fields.types)
+        self._flat = _flat(self._fields)
 
     def encode(self, values: Sequence[Any], little: bool = True) -> bytes | bytearray:
         """The stub. Raises NotRepresentable, which names the message."""
-        flat = self._flat
-        if flat is not None and little:
-            nulls = flat.nulls
-            if not nulls:
-                try:
-                    return flat.struct.pack(*values)
-                except struct.error as error:
-                    raise NotRepresentable(f"{self.name}: {error}") from None
-            if all(values[index] is None for index in nulls):
-                numbers = [0 if value is None else value for value in values]
-                try:
-                    return flat.struct.pack(*numbers)
-                except struct.error as error:
-                    raise NotRepresentable(f"{self.name}: {error}") from None
+        if self._flat is not None and little:
+            try:
+                stub = self._flat.encode(values)
+            except struct.error as error:
+                raise NotRepresentable(f"{self.name}: {error}") from None
+            if stub is not None:
+                return stub
+        return self._encode(values, little)
+
+    def _encode(self, values: Sequence[Any], little: bool) -> bytearray:
+        """The stub, field by field."""
         writer = Writer(little)
         try:
             for kind, value in zip(self._fields.types, self._fields.expand(values), strict=True):
@@ -234,16 +279,14 @@ class Message:
 
         Raises BadStubData, which names the message.
         """
-        flat = self._flat
-        if flat is not None and little and len(data) >= flat.size:
-            values = flat.struct.unpack_from(data)
-            if not flat.nulls:
+        if self._flat is not None and little:
+            values = self._flat.decode(data)
+            if values is not None:
                 return values
-            if not any(values[index] for index in flat.nulls):
-                whole = list(values)
-                for index in flat.nulls:
-                    whole[index] = self._fields.types[index].empty  # type: ignore[attr-defined]
-                return tuple(whole)
+        return self._decode(data, little)
+
+    def _decode(self, data: Buffer, little: bool) -> tuple[Any, ...]:
+        """The values, field by field."""
         reader = Reader(data, little)
         try:
             whole = [kind.get_rest(reader, kind.get(reader)) for kind in self._fields.types]

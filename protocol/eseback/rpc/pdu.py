@@ -203,8 +203,8 @@ class BindAck:
             result, reason = _RESULT[little].unpack_from(data, at)
             syntax = SyntaxId.unpack(data[at + 4 : at + 4 + SYNTAX_SIZE], little)
             replies.append(ContextReply(result, reason, syntax))
-        token = token_of(frame, end)
         alter = frame.ptype == PduType.ALTER_CONTEXT_RESP
+        token = token_of(frame, end, may_be_empty=alter)
         return cls(
             frame.call_id,
             tuple(replies),

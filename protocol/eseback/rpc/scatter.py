@@ -13,133 +13,60 @@ from __future__ import annotations
 from typing import Final
 
 from eseback.rpc.errors import LocalProtocolError
-from eseback.rpc.fragment import capacity_of, pack_call
 from eseback.rpc.header import REQUEST_SIZE
-from eseback.rpc.status import PduType, PfcFlag
+from eseback.rpc.layout import Layout, Shape
 
 __all__ = ["ScatterLayout", "ScatterRead"]
 
-_RESPONSE: Final = int(PduType.RESPONSE)
-_FIRST, _LAST = int(PfcFlag.FIRST_FRAG), int(PfcFlag.LAST_FRAG)
-_CALL_ID: Final = 12  # offset in a header
 _HINT: Final = slice(16, 20)  # alloc_hint: only a hint, and servers count differently
 
 
 class ScatterLayout:
-    """Where the bytes of a response of one shape go; made once and used for every such response.
+    """A layout with memory to receive into; one response at a time can use it.
 
-    head, payload, tail: bytes of its stub. It owns the memory for everything but the payload, so
-    one response at a time can use it.
+    head, tail: what the stub is expected to begin and to end with.
     """
 
-    __slots__ = (
-        "_context_id",
-        "_last",
-        "_order",
-        "_pieces",
-        "_slices",
-        "ends",
-        "full",
-        "head",
-        "headers",
-        "size",
-        "tail",
-        "total",
-    )
+    __slots__ = ("head", "layout", "memory", "order", "tail")
 
-    def __init__(self, head: int, payload: int, tail: int, fragment_max: int) -> None:
-        self.size = head + payload + tail
-        capacity = capacity_of(fragment_max)
-        sizes = [capacity] * (self.size // capacity)
-        if self.size % capacity or not sizes:
-            sizes.append(self.size % capacity)
-        self.head, self.tail = bytearray(head), bytearray(tail)
-        self.headers = bytearray(REQUEST_SIZE * len(sizes))
-        self.full, self._last = REQUEST_SIZE + sizes[0], REQUEST_SIZE + sizes[-1]
-        self.total = self.size + len(self.headers)
-        # Stream offsets at which each header is complete.
-        self.ends = [REQUEST_SIZE + self.full * number for number in range(len(sizes))]
-        self._context_id = -1
-        self._pieces: list[bytes] = []
-        # All buffers in stream order; those at the places in _slices are parts of the payload.
-        self._order: list[memoryview] = []
-        self._slices: list[tuple[int, slice]] = []
-        slots = memoryview(self.headers)
-        start = 0
-        for number, size in enumerate(sizes):
-            self._order.append(slots[REQUEST_SIZE * number : REQUEST_SIZE * (number + 1)])
-            self._place(start, start + size, head, head + payload)
-            start += size
-
-    def _place(self, start: int, end: int, payload_start: int, payload_end: int) -> None:
-        """Places of the stub's bytes from start to end."""
-        if start < payload_start:
-            self._order.append(memoryview(self.head)[start : min(end, payload_start)])
-        low, high = max(start, payload_start), min(end, payload_end)
-        if low < high:
-            part = slice(low - payload_start, high - payload_start)
-            self._slices.append((len(self._order), part))
-            self._order.append(memoryview(b""))
-        if end > payload_end:
-            low = max(start, payload_end)
-            self._order.append(memoryview(self.tail)[low - payload_end : end - payload_end])
-
-    def buffers(self, payload: memoryview) -> list[memoryview]:
-        """All buffers in stream order."""
-        order = self._order.copy()
-        for index, part in self._slices:
-            order[index] = payload[part]
-        return order
-
-    def expected(self, call_id: int, context_id: int) -> bytes:
-        """All headers, with the whole stub's size as hint in each."""
-        if context_id != self._context_id:
-            self._pieces = self._between_call_ids(context_id)
-            self._context_id = context_id
-        return call_id.to_bytes(4, "little").join(self._pieces)
-
-    def _between_call_ids(self, context_id: int) -> list[bytes]:
-        """The headers without their call ids, which are all that differs from call to call."""
-        headers = []
-        last = len(self.ends) - 1
-        for number in range(last + 1):
-            flags = (_FIRST if number == 0 else 0) | (_LAST if number == last else 0)
-            length = self._last if number == last else self.full
-            headers.append(pack_call(_RESPONSE, flags, length, 0, self.size, context_id))
-        joined = b"".join(headers)
-        starts = range(_CALL_ID, len(joined), REQUEST_SIZE)
-        edges = [0, *(edge for start in starts for edge in (start, start + 4)), len(joined)]
-        return [joined[edges[i] : edges[i + 1]] for i in range(0, len(edges), 2)]
+    def __init__(
+        self, head: bytes, payload: int, tail: bytes, context_id: int, fragment_max: int
+    ) -> None:
+        shape: Shape = (len(head), payload, len(tail))
+        self.head, self.tail = head, tail
+        self.layout = Layout(shape, context_id, fragment_max)
+        self.layout.surround(head, tail)
+        self.memory = bytearray(len(self.layout.frame))
+        self.order = self.layout.over(self.memory)
 
 
 class ScatterRead:
     """A response that is being received in place. Made by `ClientConnection.expect`.
 
     The transport receives into `buffers()` and reports with `received()`, until `complete` or no
-    longer `predicted`; then `ClientConnection.finish` takes it.
+    longer `predicted`; then `ClientConnection.finish` takes it. `exact`: it is complete, and all
+    that stands around the payload is what was expected.
     """
 
     __slots__ = (
         "_arrived",
         "_checked",
-        "_expected",
-        "_layout",
         "_order",
+        "_scatter",
         "_waiting",
         "call_id",
         "complete",
+        "exact",
         "predicted",
     )
 
-    def __init__(
-        self, call_id: int, context_id: int, layout: ScatterLayout, payload: memoryview
-    ) -> None:
+    def __init__(self, call_id: int, scatter: ScatterLayout, payload: memoryview) -> None:
         self.call_id = call_id
-        self.complete = False
+        self.complete = self.exact = False
         self.predicted = True
-        self._layout = layout
-        self._expected = layout.expected(call_id, context_id)
-        self._order = self._waiting = layout.buffers(payload)
+        self._scatter = scatter
+        scatter.layout.number(call_id)
+        self._order = self._waiting = scatter.layout.placed(scatter.order, payload)
         self._arrived = 0  # bytes
         self._checked = 0  # headers
 
@@ -149,7 +76,7 @@ class ScatterRead:
 
     def received(self, count: int) -> None:
         """So many bytes were received into `buffers()`; at least one."""
-        layout = self._layout
+        layout = self._scatter.layout
         arrived = self._arrived + count
         if count <= 0 or arrived > layout.total or not self.predicted:
             raise LocalProtocolError(
@@ -158,8 +85,8 @@ class ScatterRead:
         self._arrived = arrived
         if arrived == layout.total:
             self._waiting = []
-            self.predicted = layout.headers == self._expected or self._matches(len(layout.ends))
-            self.complete = self.predicted
+            self.exact = self._scatter.memory == layout.frame
+            self.predicted = self.complete = self.exact or self._matches(len(layout.ends))
             return
         self._waiting = _after(self._waiting, count)
         number, ends = self._checked, layout.ends
@@ -171,9 +98,10 @@ class ScatterRead:
 
     def _matches(self, count: int) -> bool:
         """Whether the headers before `count` that were not looked at are those expected."""
-        for start in range(REQUEST_SIZE * self._checked, REQUEST_SIZE * count, REQUEST_SIZE):
-            actual = self._layout.headers[start : start + REQUEST_SIZE]
-            expected = self._expected[start : start + REQUEST_SIZE]
+        memory, frame = self._scatter.memory, self._scatter.layout.frame
+        for start in self._scatter.layout.headers[self._checked : count]:
+            actual = memory[start : start + REQUEST_SIZE]
+            expected = frame[start : start + REQUEST_SIZE]
             if actual != expected:
                 actual[_HINT] = expected[_HINT]
                 if actual != expected:
@@ -192,11 +120,13 @@ class ScatterRead:
 
     def head(self) -> bytes:
         """Stub bytes before the payload."""
-        return bytes(self._layout.head)
+        scatter = self._scatter
+        return scatter.head if self.exact else scatter.layout.head_of(scatter.memory)
 
     def tail(self) -> bytes:
         """Stub bytes after the payload."""
-        return bytes(self._layout.tail)
+        scatter = self._scatter
+        return scatter.tail if self.exact else scatter.layout.tail_of(scatter.memory)
 
 
 def _after(buffers: list[memoryview], count: int) -> list[memoryview]:

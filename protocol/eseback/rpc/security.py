@@ -9,7 +9,8 @@ above hands to a connection once the exchange of tokens has ended.
 from __future__ import annotations
 
 import struct
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from attrs import frozen
 
@@ -21,12 +22,15 @@ __all__ = [
     "BODY_ALIGNMENT",
     "TRAILER_SIZE",
     "AuthToken",
+    "Buffer",
     "Security",
     "SecurityTrailer",
     "protects_calls",
     "split_body",
     "token_of",
 ]
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
 
 TRAILER_SIZE: Final = 8
 # The trailer starts at a multiple of 16 from the start of the stub; 4 has to be taken from older
@@ -35,10 +39,12 @@ BODY_ALIGNMENT: Final = 16
 _ALIGNMENT_MIN: Final = 4
 
 _TRAILER: Final = {True: struct.Struct("<BBBBI"), False: struct.Struct(">BBBBI")}
+_LITTLE: Final = _TRAILER[True]
+# Looking a member up in its enumeration costs as much as a call (CPython 3.11).
+_CALL: Final = int(AuthLevel.CALL)
 
 
-@frozen
-class SecurityTrailer:
+class SecurityTrailer(NamedTuple):
     """`sec_trailer`: security provider, level, bytes of padding before it, security context."""
 
     auth_type: int
@@ -48,7 +54,7 @@ class SecurityTrailer:
 
     def pack(self) -> bytes:
         """8 bytes, little-endian."""
-        return _TRAILER[True].pack(self.auth_type, self.level, self.pad_length, 0, self.context_id)
+        return _LITTLE.pack(self.auth_type, self.level, self.pad_length, 0, self.context_id)
 
 
 @frozen
@@ -80,18 +86,28 @@ class Security(Protocol):
     context_id: int
     signature_size: int
 
-    def protect(self, header: bytes, body: bytes, trailer: bytes) -> tuple[bytes, bytes]:
-        """Body as it travels (same length) and the signature (`signature_size` bytes)."""
+    def protect(
+        self, header: Buffer, body: Sequence[Buffer], trailer: Buffer
+    ) -> tuple[Sequence[Buffer], bytes]:
+        """Body as it travels (of the same length in all) and the signature (`signature_size`
+        bytes). What is not sealed is given back as it is, not copied.
+        """
         ...
 
-    def unprotect(self, header: bytes, body: bytes, trailer: bytes, signature: bytes) -> bytes:
+    def unprotect(self, header: Buffer, body: Buffer, trailer: Buffer, signature: Buffer) -> Buffer:
         """Body in clear; raises RemoteProtocolError when the signature is wrong."""
+        ...
+
+    def verify(
+        self, header: Buffer, body: Sequence[Buffer], trailer: Buffer, signature: Buffer
+    ) -> None:
+        """The same for a body in pieces that is not sealed."""
         ...
 
 
 def protects_calls(security: Security | None) -> bool:
     """Whether each fragment of a call carries a signature; at CONNECT none does."""
-    return security is not None and security.level >= AuthLevel.CALL
+    return security is not None and security.level >= _CALL
 
 
 def _trailer_of(frame: Frame, body_start: int) -> tuple[SecurityTrailer, int]:
@@ -103,14 +119,15 @@ def _trailer_of(frame: Frame, body_start: int) -> tuple[SecurityTrailer, int]:
     return SecurityTrailer(auth_type, level, pad, context_id), start
 
 
-def token_of(frame: Frame, body_end: int) -> AuthToken | None:
+def token_of(frame: Frame, body_end: int, may_be_empty: bool = False) -> AuthToken | None:
     """Authentication token of a PDU that sets up a connection; None if it has none.
 
     body_end: where the PDU's own fields end; up to there and the trailer only padding may stand.
     A pad length without any padding is forgiven, as Windows does, where it would fit.
+    may_be_empty: there may be a trailer with no token after it.
     """
     size = len(frame.data)
-    if not frame.auth_length:
+    if not frame.auth_length and not (may_be_empty and size - body_end >= TRAILER_SIZE):
         if body_end != size:
             raise RemoteProtocolError(f"{size - body_end} bytes follow the last field")
         return None

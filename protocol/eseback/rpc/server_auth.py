@@ -101,9 +101,14 @@ class ServerAuth:
             )
 
     def answer(
-        self, offer: AuthToken | None, token: bytes, security: Security | None, more: bool
+        self, bind: Bind, token: bytes, security: Security | None, more: bool
     ) -> AuthToken | None:
-        """Take over what the provider decided, and give the token that goes into the answer."""
+        """Take over what the provider decided, and give the token that goes into the answer.
+
+        The answer to an alter_context that needs no token has a trailer all the same, with nothing
+        after it: so does Windows.
+        """
+        offer = bind.token
         if offer is None:
             if token or security is not None or more:
                 raise LocalProtocolError("the client did not ask for authentication")
@@ -114,7 +119,7 @@ class ServerAuth:
             self._check_fits(offer, security)
         self._offer = offer
         self._enter(_Step.PENDING if more else _Step.DONE, security)
-        if not token:
+        if not token and not bind.alter:
             return None
         return AuthToken(offer.auth_type, offer.level, offer.context_id, token)
 

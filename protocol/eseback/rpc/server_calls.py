@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from eseback.rpc.assembly import CallHeader, PartialCall, call_header, clear_stub
+from eseback.rpc.assembly import CallHeader, PartialCall, call_header, check_size, clear_stub
 from eseback.rpc.connection import Limits
 from eseback.rpc.errors import LocalProtocolError, RemoteProtocolError
 from eseback.rpc.events import CallRefused, RequestReceived
@@ -22,6 +22,7 @@ from eseback.rpc.syntax import SyntaxId
 __all__ = ["BrokenCall", "ServerCalls"]
 
 _FIRST, _LAST = int(PfcFlag.FIRST_FRAG), int(PfcFlag.LAST_FRAG)
+_WHOLE = _FIRST | _LAST
 _CANCEL, _MAYBE = int(PfcFlag.PENDING_CANCEL), int(PfcFlag.MAYBE)
 
 
@@ -79,31 +80,54 @@ class ServerCalls:
         if frame.flags & _FIRST:
             self._check_first(frame, header)
         elif frame.call_id not in self.partial and frame.call_id not in self._refused:
-            raise BrokenCall(
-                "a later fragment of a call that has no first one",
-                frame.call_id,
-                header.context_id,
-                executed=True,
-            )
+            raise self._without_first(frame.call_id, header.context_id)
         try:
             # Whatever becomes of it: a security context counts the fragments that it has seen.
             stub = clear_stub(frame, header.start, security)
-            if frame.flags & _FIRST:
-                refusal = self._refusal(frame, header)
-                if refusal is not None:
-                    return refusal
-            elif frame.call_id in self._refused:
-                if frame.flags & _LAST:
-                    self._refused.discard(frame.call_id)
-                return None
+        except RemoteProtocolError as error:
+            raise self._badly_protected(error, frame.call_id, header.context_id) from None
+        if frame.flags & _FIRST:
+            refusal = self._refusal(frame, header)
+            if refusal is not None:
+                return refusal
+        elif frame.call_id in self._refused:
+            if frame.flags & _LAST:
+                self._refused.discard(frame.call_id)
+            return None
+        try:
             return self._assemble(frame, header, stub)
-        except BrokenCall:
-            raise
         except RemoteProtocolError as error:
             executed = error.status == FaultStatus.ACCESS_DENIED
             raise BrokenCall(
                 str(error), frame.call_id, header.context_id, error.status, executed
             ) from None
+
+    def _without_first(self, call_id: int, context_id: int) -> BrokenCall:
+        """A later fragment of a call that has no first one. Which call and context are named."""
+        broken = call_id
+        if self.partial:
+            context_id = 0
+            if not self.concurrent:  # there is one call at a time, and this fragment broke it
+                broken, call = next(iter(self.partial.items()))
+                context_id = call.header.context_id
+        elif not self.concurrent:
+            context_id = 0
+        text = f"a later fragment of call {call_id}, which has no first one"
+        return BrokenCall(text, broken, context_id, executed=True)
+
+    def _badly_protected(
+        self, error: RemoteProtocolError, call_id: int, context_id: int
+    ) -> BrokenCall:
+        """A fragment without the protection that was agreed on. While a call is coming in, that is
+        a breach of the protocol.
+        """
+        status = error.status
+        denied = status == FaultStatus.ACCESS_DENIED
+        if denied and self.partial:
+            status = FaultStatus.PROTOCOL_ERROR
+            call = self.partial.get(call_id)
+            context_id = 0 if call is None else call.header.context_id
+        return BrokenCall(str(error), call_id, context_id, status, executed=denied)
 
     def _check_first(self, frame: Frame, header: CallHeader) -> None:
         """Whether a call may start now."""
@@ -161,26 +185,29 @@ class ServerCalls:
         self, frame: Frame, header: CallHeader, stub: memoryview
     ) -> RequestReceived | None:
         flags, call_id = frame.flags, frame.call_id
+        if flags & _WHOLE == _WHOLE:
+            check_size(len(stub), self._limits.call_max)
+            maybe = bool(flags & _MAYBE)
+            if maybe:
+                self._silent.add(call_id)
+            context_id, opnum = header.context_id, header.opnum
+            return self.deliver(call_id, context_id, opnum, stub, frame.little, header, maybe)
         if flags & _FIRST:
-            call = PartialCall(frame, header, stub, self._limits.call_max)
-            if not flags & _LAST:
-                self.partial[call_id] = call
-                return None
-        else:
-            call = self.partial[call_id]
-            call.add(frame, header, stub)
-            call.cancelled = call.cancelled or bool(flags & _CANCEL)
-            if not flags & _LAST:
-                return None
-            del self.partial[call_id]
-            stub = memoryview(call.data)
+            self.partial[call_id] = PartialCall(frame, header, stub, self._limits.call_max)
+            return None
+        call = self.partial[call_id]
+        call.add(frame, header, stub)
+        call.cancelled = call.cancelled or bool(flags & _CANCEL)
+        if not flags & _LAST:
+            return None
+        del self.partial[call_id]
         if call.maybe:
             self._silent.add(call_id)
         return self.deliver(
             call_id,
             header.context_id,
             header.opnum,
-            stub,
+            memoryview(call.data),
             frame.little,
             call.header,
             call.maybe,

@@ -15,19 +15,19 @@ import click
 
 from esesim import __version__
 
+from .ctl import ctl
+from .usererror import UserError
+
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-
-class UserError(click.ClickException):
-    """Something that the user can put right; the message says how."""
-
-    exit_code = 2
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="esesim")
 def main() -> None:
     """A simulated Exchange server for the ESE streaming backup API."""
+
+
+main.add_command(ctl)
 
 
 @main.command()
@@ -123,6 +123,34 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
     "--json", "as_json", is_flag=True, envvar="ESESIM_JSON", help="Tell the endpoint as JSON."
 )
 @click.option("--quiet", is_flag=True, envvar="ESESIM_QUIET", help="Tell of serious errors only.")
+@click.option(
+    "--users",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    envvar="ESESIM_USERS",
+    metavar="FILE",
+    help="Who may use the server: TOML, a table [[user]] with name, password, domain, backup, "
+    "admin.",
+)
+@click.option(
+    "--min-auth-level",
+    type=click.Choice(("none", "connect", "packet", "integrity", "privacy")),
+    envvar="ESESIM_MIN_AUTH_LEVEL",
+    help="How well calls have to be protected. With --users: connect.",
+)
+@click.option(
+    "--admin",
+    is_flag=True,
+    envvar="ESESIM_ADMIN",
+    help="With the administration interface, for `esesim ctl` and other programs.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 1_000_000),
+    envvar="ESESIM_RATE",
+    metavar="STEPS",
+    help="Steps per second of each storage group's users, by the clock. Without it they take as "
+    "many at each call as the topology says.",
+)
 @_limit("connections", _COUNT, "Connections at a time.")
 @_limit("memory", _COUNT, "Bytes that all connections together may hold.")
 @_limit("handles", _COUNT, "Contexts of one client.")
@@ -130,6 +158,7 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 @_limit("call-max", _COUNT, "Bytes of one request.")
 @_limit("fragment-max", click.IntRange(1432, 65528), "Bytes of a fragment, a multiple of 8.")
 @_limit("outstanding", _COUNT, "Requests of one connection that wait.")
+@_limit("presentation-contexts", _COUNT, "Presentation contexts of one connection.")
 @_limit("handshake-seconds", _SECONDS, "From connecting to the end of the bind.")
 @_limit("stall-seconds", _SECONDS, "For one request to arrive, for one answer to be taken.")
 @_limit("idle-seconds", _SECONDS, "Without a call, for clients that hold no context.")
@@ -143,13 +172,17 @@ def serve(
     ready_file: Path | None,
     as_json: bool,
     quiet: bool,
+    users: Path | None,
+    min_auth_level: str | None,
+    admin: bool,
+    rate: float | None,
     **limits: float | None,
 ) -> None:
     """Serve TARGET on the network: a topology (file or packaged name), or a server's directory.
 
     Prints one line, the endpoint for `esebcli --server`, and serves until SIGINT or SIGTERM. With
     `-- COMMAND...` it serves as long as that runs, with the endpoint in ESESIM_ENDPOINT, and exits
-    with its status. There is no authentication: only this computer's own addresses can be used.
+    with its status. Without --users everybody on this computer may use it, and nobody else.
     """
     from eseback.rpc import LocalProtocolError
 
@@ -159,7 +192,17 @@ def serve(
 
     try:
         options = ServeOptions(
-            (target, *also), host, port, make_limits(limits), ready_file, as_json, quiet
+            (target, *also),
+            host,
+            port,
+            make_limits(limits),
+            ready_file,
+            as_json,
+            quiet,
+            users,
+            min_auth_level,
+            admin=admin,
+            rate=rate,
         )
         code = run(options, command)
     except (ValueError, OSError, JetError, VolumeError, LocalProtocolError) as error:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from attrs import frozen
+from attrs import evolve, frozen
 
-from eseback.rpc import Limits
+from eseback.rpc import AuthLevel, Limits
 
 from ..inproc import open_transport
-from ..rpc import RpcServer, ServerLimits, serve
+from ..rpc import Authentication, RpcServer, ServerLimits, Users, serve
 from ..server import SimulatedServer
 
 ENDPOINT_VARIABLE: Final = "ESESIM_ENDPOINT"
@@ -30,7 +30,10 @@ _SIGNALLED: Final = 128  # a shell's exit code for a program that a signal ended
 
 @frozen
 class ServeOptions:
-    """What to serve, and how to tell. targets: topologies or directories, one for each computer."""
+    """What to serve, to whom, and how to tell. targets: topologies or directories, one for each
+    computer. users: the user file; level: a call's least one, by its name. admin: with the
+    administration interface; rate: steps of users per second, None as the topology says.
+    """
 
     targets: Sequence[str]
     host: str
@@ -39,6 +42,10 @@ class ServeOptions:
     ready_file: Path | None = None
     as_json: bool = False
     quiet: bool = False
+    users: Path | None = None
+    level: str | None = None
+    admin: bool = False
+    rate: float | None = None
 
 
 def make_limits(given: Mapping[str, float | None]) -> ServerLimits:
@@ -48,6 +55,7 @@ def make_limits(given: Mapping[str, float | None]) -> ServerLimits:
         "call_max": "call_max",
         "fragment_max": "fragment_max",
         "outstanding": "outstanding_max",
+        "presentation_contexts": "contexts_max",
     }
     call = Limits(**{names[name]: wanted.pop(name) for name in names if name in wanted})
     return ServerLimits(call=call, **wanted)
@@ -66,9 +74,20 @@ def run(options: ServeOptions, command: Sequence[str] = ()) -> int:
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in _SIGNALS}
     try:
         with ExitStack() as stack:
+            authentication = _authentication(options)
             computers = [stack.enter_context(open_transport(target)) for target in options.targets]
+            if authentication is not None:
+                authentication = evolve(authentication, name=computers[0].topology.server.name)
             server = stack.enter_context(
-                serve(*computers, host=options.host, port=options.port, limits=options.limits)
+                serve(
+                    *computers,
+                    host=options.host,
+                    port=options.port,
+                    limits=options.limits,
+                    authentication=authentication,
+                    admin=options.admin,
+                    rate=options.rate,
+                )
             )
             _announce(options, server, computers, to_stdout=not command)
             if options.ready_file is not None:
@@ -81,6 +100,17 @@ def run(options: ServeOptions, command: Sequence[str] = ()) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _authentication(options: ServeOptions) -> Authentication | None:
+    """Who may come in. Raises ValueError, OSError, MissingLibraryError."""
+    if options.users is None:
+        if options.level is not None:
+            raise ValueError("--min-auth-level means nothing without --users")
+        return None
+    return Authentication(
+        Users.load(options.users), AuthLevel[(options.level or "connect").upper()]
+    )
 
 
 def endpoint_of(server: RpcServer) -> str:

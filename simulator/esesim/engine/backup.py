@@ -26,7 +26,7 @@ from eseback.order import (
     setup_call,
 )
 
-from ..volume import VolumeError
+from ..volume import Lent, VolumeError
 from .condition import begin_problem, other_backup
 from .copies import Copy, DatabaseCopy, LogCopy, StreamCopy
 from .database import Database
@@ -77,6 +77,7 @@ class Backup:
         self._run: _Run | None = None
         self._file: Copy | None = None
         self._handle = FIRST_HANDLE - 1
+        self._readable: BackupState | None = None  # a state in which reads are allowed
 
     @property
     def is_running(self) -> bool:
@@ -171,6 +172,27 @@ class Backup:
             )
         try:
             return file.read(buffer)
+        except JetError as error:
+            self._read_failed(file, error)
+            raise
+
+    def lend_file(self, handle: int, size: int) -> Lent | None:
+        """What :meth:`read_file` would put into a buffer of ``size`` bytes, without copying it.
+
+        None where it has to be copied, or is to be refused: then nothing has happened, and
+        :meth:`read_file` is to be called. Raises what that does.
+        """
+        file, state = self._file, self.state
+        if file is None or handle != self._handle or size % self._instance.config.page_size:
+            return None
+        if state is not self._readable:  # looked up once for a file, not for every read
+            if not state.file_open or self._cell(BackupCall.READ).error is not None:
+                return None
+            self._readable = state
+        if file.position == 0 and size < file.first_read_min:
+            return None
+        try:
+            return file.lend(size)
         except JetError as error:
             self._read_failed(file, error)
             raise

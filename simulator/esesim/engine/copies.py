@@ -17,6 +17,7 @@ from eseback.formats.fields import BkInfo
 from eseback.formats.logblock import BLOCK_HEADER_SIZE, LogEnd, block_size, read_block
 from eseback.formats.trailer import Trailer
 
+from ..volume import Lent
 from .errors import JetError
 from .logfile import read_log
 from .page import Page
@@ -31,6 +32,8 @@ HEADER_PAGES: Final = 2
 _RETRIES: Final = 16
 _TRANSIENT_TRIES: Final = 2
 _RETRY_SECONDS: Final = 0.1
+_LOOKED_AT: Final = 8  # pages of a read
+_READ_QUIRKS: Final = frozenset({Quirk.PRE_EXTENSION, Quirk.TRANSIENT_READS})
 
 
 class Copy(Protocol):
@@ -43,6 +46,12 @@ class Copy(Protocol):
 
     def read(self, buffer: memoryview) -> int:
         """Fill as much of ``buffer`` (whole pages) as there is; 0 at the end."""
+
+    def lend(self, size: int) -> Lent | None:
+        """What ``read`` would put into a buffer of ``size`` bytes, without copying it.
+
+        None where it has to be copied: then nothing has happened.
+        """
 
     def close(self) -> None:
         """Let go of the file."""
@@ -70,6 +79,8 @@ class DatabaseCopy:
         self.first_read_min = (HEADER_PAGES + 1) * size
         self.last_pgno = database.pages.last_pgno
         self._instance = instance
+        self._is_stale = False
+        self._may_lend = instance.config.quirks.isdisjoint(_READ_QUIRKS)
         self._bkinfo = bkinfo
         self._patches = patches
         self._head = evolve(
@@ -120,12 +131,24 @@ class DatabaseCopy:
             self.position += size
         return done
 
+    def lend(self, size: int) -> Lent | None:
+        """See :class:`Copy`. Headers and trailer are copied."""
+        page_size, position = self.page_size, self.position
+        behind = (HEADER_PAGES + self.last_pgno) * page_size
+        if position < HEADER_PAGES * page_size or position + size > behind or not self._may_lend:
+            return None
+        first, count = position // page_size - 1, size // page_size
+        lent = self.database.pages.lend(first, count)
+        if lent is not None:
+            self._note_stale(first, count)
+            self.position += size
+        return lent
+
     def _read_pages(self, part: memoryview) -> None:
         first = self.position // self.page_size - 1
         pages = self.database.pages
         count = len(part) // self.page_size
-        if not pages.dirty.keys().isdisjoint(range(first, first + count)):
-            self._instance.marks["stale_page_copied"] += 1
+        self._note_stale(first, count)
         # Page n stands one page behind its number: both headers come first.
         quirks = self._instance.config.quirks
         if Quirk.PRE_EXTENSION in quirks:
@@ -142,6 +165,14 @@ class DatabaseCopy:
             return pages.first_bad_page(first, part) or next(failures, None)
 
         _read_again(self._instance, self.path, bad or first, attempt)
+
+    def _note_stale(self, first: int, count: int) -> None:
+        """Mark that the copy has become fuzzy. Once is enough, and to look at every page of a long
+        read would cost as much as the read.
+        """
+        if not self._is_stale and self.database.pages.is_stale(first, min(count, _LOOKED_AT)):
+            self._is_stale = True
+            self._instance.marks["stale_page_copied"] += 1
 
     def _check_not_extended(self, last: int) -> None:
         # ASSUMED(kb889528-mechanism): the article names the error and that pre-extending files
@@ -199,6 +230,18 @@ class StreamCopy:
             _read_again(self._instance, self.path, bad, attempt, event=478)
         self.position += wanted
         return wanted
+
+    def lend(self, size: int) -> Lent | None:
+        """See :class:`Copy`. Pages are verified while they are copied."""
+        position, page_size = self.position, self._page_size
+        first = max(position // page_size - 1, 1)
+        end = (position + size) // page_size - 1
+        if position + size > self.size or not self._streaming.known_good.covers(first, end - first):
+            return None
+        lent = self._streaming.file.lend(position, size)
+        if lent is not None:
+            self.position += size
+        return lent
 
     def close(self) -> None:
         """See :class:`Copy`."""
@@ -264,6 +307,16 @@ class LogCopy:
         self._file.read_into(self.position, buffer[:wanted])
         self.position += wanted
         return wanted
+
+    def lend(self, size: int) -> Lent | None:
+        """See :class:`Copy`. Raises what ``read`` does."""
+        lent = self._file.lend(self.position, min(size, self.size - self.position))
+        if lent:
+            count = sum(map(len, lent))
+            if self.generation is not None:
+                self._verify(self.position + count)
+            self.position += count
+        return lent
 
     def close(self) -> None:
         """See :class:`Copy`."""

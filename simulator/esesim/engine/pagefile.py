@@ -17,14 +17,14 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
 from eseback.errors import JetErr
-from eseback.formats.checksum import page_is_good, repair_page
+from eseback.formats.checksum import bad_pgnos, first_bad_pgno, page_is_good, repair_page
 
-from ..volume import Volume
+from ..volume import Lent, Volume
 from .errors import JetError
 from .goodpages import GoodPages
 from .page import Page
@@ -192,19 +192,52 @@ class PageFile:
         count = len(buffer) // size
         if known.covers(first, count) or generated((first + 1) * size, count * size):
             return None
-        for place in range(count):
-            pgno = first + place
-            if known.covers(pgno, 1) or generated((pgno + 1) * size, size):
-                continue
-            image = buffer[place * size : (place + 1) * size]
-            if page_is_good(image, pgno):
-                known.add(pgno)
-                continue
-            repaired = self._repair(image, pgno)
-            if repaired is None:
-                return pgno
-            image[:] = repaired
+        for begin, end in self._unknown(first, first + count):
+            run = buffer[(begin - first) * size : (end - first) * size]
+            for pgno in bad_pgnos(run, begin, size):
+                known.add(begin, pgno - begin)
+                begin = pgno + 1
+                image = run[(pgno - end) * size :][:size]
+                repaired = self._repair(image, pgno)
+                if repaired is None:
+                    return pgno
+                image[:] = repaired
+            known.add(begin, end - begin)
         return None
+
+    def _unknown(self, first: int, end: int) -> Iterator[tuple[int, int]]:
+        """Runs of pages, none of which is known to be good, within a range."""
+        size, known, generated = self.page_size, self.known_good, self.file.generated
+        begin = first
+        for pgno in range(first, end):
+            if known.covers(pgno, 1) or generated((pgno + 1) * size, size):
+                if begin < pgno:
+                    yield begin, pgno
+                begin = pgno + 1
+        if begin < end:
+            yield begin, end
+
+    def lend(self, first: int, count: int) -> Lent | None:
+        """So many pages from ``first`` on as they lie in the file, all of them good.
+
+        None where they have to be copied: for a volume that can't lend them, or because one is
+        damaged, and may have to be repaired.
+        """
+        size = self.page_size
+        lent = self.file.lend((first + 1) * size, count * size)
+        if lent is None or self.known_good.covers(first, count):
+            return lent
+        pgno = first
+        for part in lent:
+            if len(part) % size or first_bad_pgno(part, pgno, size) is not None:
+                return None
+            pgno += len(part) // size
+        self.known_good.add(first, count)
+        return lent
+
+    def is_stale(self, first: int, count: int) -> bool:
+        """Whether the file has an old state of any of these pages."""
+        return not self.dirty.keys().isdisjoint(range(first, first + count))
 
     def distrust(self) -> None:
         """A fault touched the file: verify every page again."""

@@ -28,6 +28,7 @@ from .configs import instance_config
 from .icons import ICONS, INSTANCE_ICON_KINDS
 from .identity import database_guid, instance_id
 from .instances import InstanceSlots
+from .pace import Pace
 from .state import GroupState
 from .tidying import delete_files, remove_stream
 
@@ -84,6 +85,7 @@ class StorageGroup:
         self.events: list[Event] = []
         self.marks: Counter[str] = Counter()
         self.steps_per_call = self.spec.workload.steps_per_call
+        self.pace: Pace | None = None  # in place of steps_per_call, where users keep to a clock
         self.instance: Instance | None = None
         self.backup_owner: object | None = None
         self._topology = topology
@@ -361,8 +363,25 @@ class StorageGroup:
     def enter_call(self) -> None:
         """A call of a backup arrives: time passes, users work. The caller holds the lock."""
         self.clock.milliseconds += MILLISECONDS_PER_CALL
-        if self.steps_per_call:
-            self.run_workload(self.steps_per_call)
+        if self.steps_per_call or self.pace is not None:
+            self.work()
+
+    def work(self) -> None:
+        """What users do at the boundary of a call. The caller holds the lock."""
+        steps = self.steps_per_call if self.pace is None else self.pace.due()
+        if steps:
+            self.run_workload(steps)
+
+    def catch_up(self) -> None:
+        """The steps that users owe by the clock, for a call that belongs to no backup."""
+        if self.pace is not None:
+            with self.lock:
+                self.work()
+
+    def set_pace(self, pace: Pace | None) -> None:
+        """Let users keep to a clock, or (None) take so many steps at each call."""
+        with self.lock:
+            self.pace = pace
 
     def run_workload(self, steps: int) -> None:
         """Let the users of the group take ``steps`` steps; nothing while no store is mounted.

@@ -8,17 +8,22 @@ This is the package's public face.
 
 from __future__ import annotations
 
+import time
+
 from ..server import SimulatedServer
 from .association import AssociationGroup
+from .authentication import Authentication
 from .backup import BackupService
 from .callfault import CallFault, ConnectionDropped
 from .computers import Computers
 from .limits import ServerLimits
 from .registry import Client, Handler, Service, plain
 from .server import NotLoopbackError, RpcServer
+from .users import User, Users, UsersFileError
 
 __all__ = [
     "AssociationGroup",
+    "Authentication",
     "BackupService",
     "CallFault",
     "Client",
@@ -29,6 +34,9 @@ __all__ = [
     "RpcServer",
     "ServerLimits",
     "Service",
+    "User",
+    "Users",
+    "UsersFileError",
     "plain",
     "serve",
 ]
@@ -39,9 +47,22 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     limits: ServerLimits | None = None,
+    authentication: Authentication | None = None,
+    admin: bool = False,
+    rate: float | None = None,
 ) -> RpcServer:
-    """An RPC server for these computers, to be started. Raises what RpcServer does."""
+    """An RPC server for these computers, to be started. Raises what RpcServer does.
+
+    admin: with the administration interface. rate: steps of users per second in each storage
+    group; None: as many at each call as the topology says.
+    """
     limits = limits or ServerLimits()
+    if admin:
+        from .adminserver import administered
+
+        return administered(computers, host, port, limits, authentication, rate)
+    for computer in computers:
+        computer.set_rate(rate, time.monotonic)
     found = Computers(computers)
     backup = BackupService(found.session, found.connection_lost, limits.read_max)
-    return RpcServer([backup.service()], host, port, limits)
+    return RpcServer([backup.service()], host, port, limits, authentication=authentication)

@@ -62,6 +62,10 @@ class AssociationGroup:
                 found = self._kept[key]
         return found
 
+    def found(self, key: object) -> Any:
+        """What a service keeps for this client; None if nothing."""
+        return self._kept.get(key)
+
     def check_room(self) -> None:
         """Before a call that opens a context. Raises CallFault where there are too many."""
         if len(self._contexts) >= self._handles_max:
@@ -82,7 +86,7 @@ class AssociationGroup:
         another interface, or closed.
         """
         found = self._contexts.get(handle)
-        if found is None or found.interface != interface:
+        if found is None or (found.interface is not interface and found.interface != interface):
             raise CallFault(FaultStatus.CONTEXT_MISMATCH)
         return found
 

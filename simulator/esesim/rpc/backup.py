@@ -9,7 +9,8 @@ goes, its contexts are run down: the backup that one of them holds ends as if br
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from eseback.api import BackupApi
 from eseback.calls import CALL_BY_METHOD
@@ -31,6 +32,30 @@ _CLOSES: Final = frozenset({"backup_end", "restore_close"})
 # Calls with a number that has to be a member of an enumeration: what a wrong one is answered
 # depends on the state of the context, so the session is asked.
 _ENUMERATED: Final = frozenset({"backup_setup", "backup_instance_end", "restore_close"})
+
+
+@runtime_checkable
+class Lender(Protocol):
+    """A BackupApi that can read without a copy."""
+
+    def read_lent(
+        self, context: int, handle: int, size: int, memory: Callable[[int], memoryview]
+    ) -> Sequence[memoryview]:
+        """What ``backup_read_file`` would put into a buffer of ``size`` bytes, of which nothing
+        changes any more. memory: gives what is used where the data has no place of its own.
+        """
+        ...
+
+
+class _Held(NamedTuple):
+    """What a context handle stands for: the session's number of the context, and the session.
+
+    read: its ``read_lent``, or what comes to the same with a copy.
+    """
+
+    number: int
+    api: BackupApi
+    read: Callable[[int, int, int, Callable[[int], memoryview]], Sequence[memoryview]]
 
 
 class BackupService:
@@ -58,7 +83,13 @@ class BackupService:
             handlers[info.opnum] = self._handler(method)
         handlers[_opnum("backup_read_file")] = self._read
         handlers[_opnum("restore_write_file")] = self._write
-        return Service(BACKUP_INTERFACE, handlers)
+        denials = {_opnum(method): _denial(method) for method in CALL_BY_METHOD}
+        return Service(BACKUP_INTERFACE, handlers, without_privilege=denials)
+
+    def api_of(self, group: AssociationGroup) -> BackupApi | None:
+        """The session of a client that has made a call, or None."""
+        found: BackupApi | None = group.found(self)
+        return found
 
     def _api(self, client: Client) -> BackupApi:
         made: BackupApi = client.group.kept(self, lambda: self._connect(client.is_remote))
@@ -74,63 +105,92 @@ class BackupService:
                 return (encode_error(method, error, _decode(method, request)),)
             if has_context:
                 context: Context = client.group.context(arguments[0], BACKUP_SYNTAX)
+                held: _Held = context.value
                 with context.lock:
-                    actual = (context.value, *arguments[1:])
-                    return self._call(client, method, arguments, actual)
+                    actual = (held.number, *arguments[1:])
+                    return self._call(client, held.api, method, arguments, actual)
             if opens:
                 client.group.check_room()
-            return self._call(client, method, arguments, arguments)
+            return self._call(client, self._api(client), method, arguments, arguments)
 
         return handle
 
     def _call(
-        self, client: Client, method: str, arguments: Sequence[Any], actual: Sequence[Any]
+        self,
+        client: Client,
+        api: BackupApi,
+        method: str,
+        arguments: Sequence[Any],
+        actual: Sequence[Any],
     ) -> Sequence[Buffer]:
         """arguments: with the context handle; actual: with the number that the session knows."""
         try:
-            result = getattr(self._api(client), method)(*actual)
+            result = getattr(api, method)(*actual)
         except ConnectionLost:
             raise ConnectionDropped from None
         except EseBackupError as error:
             return (encode_error(method, error, arguments),)
-        group = client.group
-        if method == "backup_prepare":
-            result = self._open(group, result[0]), result[1]
-        elif method in _OPENS:
-            result = self._open(group, result)
+        if method in _OPENS:
+            if method == "backup_prepare":
+                result = self._open(client.group, api, result[0]), result[1]
+            else:
+                result = self._open(client.group, api, result)
         elif method in _CLOSES:
-            result = group.close_context(arguments[0])
+            result = client.group.close_context(arguments[0])
         return (encode_result(method, result),)
 
-    def _open(self, group: AssociationGroup, number: int) -> bytes:
-        return group.open_context(BACKUP_SYNTAX, number, self._lost)
+    def _open(self, group: AssociationGroup, api: BackupApi, number: int) -> bytes:
+        read = api.read_lent if isinstance(api, Lender) else partial(_read_copied, api)
+        held = _Held(number, api, read)
+        return group.open_context(BACKUP_SYNTAX, held, lambda held: self._lost(held.number))
 
     # ---- the calls that carry data
 
     def _read(self, client: Client, request: RequestReceived) -> Sequence[Buffer]:
         handle, file, size = decode_read_request(request.stub, request.little)
         context = client.group.context(handle, BACKUP_SYNTAX)
-        buffer = client.memory(min(size, self._read_max))
+        held: _Held = context.value
+        wanted = size if size < self._read_max else self._read_max
+        client.hold(wanted)
         with context.lock:
             try:
-                got = self._api(client).backup_read_file(context.value, file, buffer)
+                data = held.read(held.number, file, wanted, client.memory)
             except ConnectionLost:
                 raise ConnectionDropped from None
             except EseBackupError as error:
                 return encode_read_error(error, size)
-        return encode_read(size, buffer[:got])
+        return encode_read(size, *data)
 
     def _write(self, client: Client, request: RequestReceived) -> Sequence[Buffer]:
         handle, file, data = decode_write(request.stub, request.little)
         context = client.group.context(handle, BACKUP_SYNTAX)
+        held: _Held = context.value
         with context.lock:
             try:
-                self._api(client).restore_write_file(context.value, file, data)
+                held.api.restore_write_file(held.number, file, data)
             except ConnectionLost:
                 raise ConnectionDropped from None
             except EseBackupError as error:
                 return (encode_error("restore_write_file", error, ()),)
         return (encode_result("restore_write_file", None),)
+
+
+def _denial(method: str) -> Handler:
+    """What a client without the backup privilege gets: an answer like any other."""
+    error = EseBackupError.from_name("ERROR_ACCESS_DENIED", method)
+
+    def handle(_: Client, request: RequestReceived) -> Sequence[Buffer]:
+        return (encode_error(method, error, _decode(method, request)),)
+
+    return handle
+
+
+def _read_copied(
+    api: BackupApi, context: int, handle: int, size: int, memory: Callable[[int], memoryview]
+) -> Sequence[memoryview]:
+    """See Lender, for those that are none."""
+    buffer = memory(size)
+    return (buffer[: api.backup_read_file(context, handle, buffer)],)
 
 
 def _opnum(method: str) -> int:

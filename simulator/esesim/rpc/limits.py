@@ -13,7 +13,7 @@ _MIB: Final = 1 << 20
 
 
 def _positive(_: object, attribute: object, value: float) -> None:
-    if value <= 0:
+    if not value > 0:  # nor anything that is no number
         raise ValueError(f"{getattr(attribute, 'name', 'limit')} has to be more than 0: {value}")
 
 
@@ -24,7 +24,8 @@ class ServerLimits:
     connections: at a time, more are closed at once. memory: bytes that all connections together
     hold, of requests that are not complete and of data on its way out. read_max: bytes of one read;
     a client that asks for more gets a short one. handles: contexts of one association group.
-    handshake_seconds: from connecting to the end of the bind. stall_seconds: from the first byte of
+    handshake_seconds: from connecting to the end of the bind and of the authentication, if there is
+    one; also for one that is begun later. stall_seconds: from the first byte of
     a request to its last, and for a client to take an answer. idle_seconds: without a call, for
     clients that hold no context; one that does may rest as long as it likes (tapes get changed).
     stop_seconds: how long running calls may go on when the server stops. call: those of each

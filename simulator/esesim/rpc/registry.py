@@ -37,6 +37,12 @@ class Client(Protocol):
         """
         ...
 
+    def hold(self, size: int) -> None:
+        """The answer keeps so many bytes of memory, which is not the connection's own: they count
+        as much. Raises CallFault like ``memory``.
+        """
+        ...
+
 
 Handler = Callable[[Client, RequestReceived], Sequence[Buffer]]
 
@@ -45,11 +51,18 @@ Handler = Callable[[Client, RequestReceived], Sequence[Buffer]]
 class Service:
     """What is served: an interface, and handlers by operation number.
 
-    An operation without a handler is answered like one that does not exist (OP_RANGE).
+    An operation without a handler is answered like one that does not exist (OP_RANGE). is_open:
+    clients need not say who they are. without_privilege: the handlers for clients that did, but
+    have no backup privilege; None denies them every call, with a fault. is_admin: the privilege
+    that counts is that of administration, and who is nobody in particular has it only where there
+    are no users at all.
     """
 
     interface: Interface
     handlers: Mapping[int, Handler]
+    is_open: bool = False
+    without_privilege: Mapping[int, Handler] | None = None
+    is_admin: bool = False
 
 
 def plain(operation: Operation, function: Callable[..., Sequence[Any]]) -> Handler:

@@ -8,20 +8,24 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
 from eseback.rpc import ENDPOINT_MAPPER, MANAGEMENT, SyntaxId
 
-from .association import Associations
+from .association import AssociationGroup, Associations
+from .authentication import Authentication
 from .connection import Connection, overdue
 from .limits import MemoryBudget, ServerLimits
 from .registry import Service
 from .standard import EndpointMapper, management
 
 log: Final = logging.getLogger("esesim.rpc")
-_BACKLOG: Final = 128
+_BACKLOG: Final = 1024  # clients that come all at once wait seconds to try again otherwise
+# ASSUMED(keep-alive): a connection that is silent for a minute is probed every ten seconds, and is
+# over after six probes without an answer; the systems' own default is two hours.
+_KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
 _TICK_MAX: Final = 0.5  # seconds between two looks at all connections
 
 
@@ -33,7 +37,8 @@ class RpcServer:
     """Serves ``services``, and with them management and the endpoint mapper, from :meth:`start`
     (or a ``with`` block) to :meth:`stop`.
 
-    host, port: where to listen; port 0 takes a free one, which :attr:`address` tells. gather: send
+    host, port: where to listen; port 0 takes a free one, which :attr:`address` tells.
+    authentication: who may come in; without it everybody on this computer may. gather: send
     without joining buffers, where the system can (it can't on Windows). Raises NotLoopbackError,
     OSError where the address can't be used.
     """
@@ -45,13 +50,16 @@ class RpcServer:
         port: int = 0,
         limits: ServerLimits | None = None,
         *,
+        authentication: Authentication | None = None,
         gather: bool = hasattr(socket.socket, "sendmsg"),
     ) -> None:
         self.limits = limits or ServerLimits()
+        self.authentication = authentication
         self.memory = MemoryBudget(self.limits.memory)
         self.associations = Associations(self.limits.handles)
         self.counts = [0, 0, 0, 0]  # calls in and out, packets in and out; roughly, no lock is held
         self._stopped = threading.Event()
+        self._is_full = False  # whether a client was sent away since the last one was let in
         self._gather = gather
         self.services: dict[SyntaxId, Service] = {}
         """What is served, by interface."""
@@ -63,8 +71,9 @@ class RpcServer:
             self.services[service.interface.syntax] = service
         self._connections: set[Connection] = set()
         self._lock = threading.Lock()
+        self._gone = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
-        self._listener = _listen(host, port)
+        self._listener = _listen(host, port, authentication)
         found = self._listener.getsockname()
         self.address: tuple[str, int] = (found[0], found[1])
         """Address and port that clients connect to."""
@@ -106,9 +115,26 @@ class RpcServer:
             if time.monotonic() >= deadline + 1:
                 log.warning("%d calls did not end in time", len(connections))
                 break
-            time.sleep(0.01)
+            self.wait_for_end(0, 0.01)
         for thread in self._threads:
             thread.join(1)
+
+    def cut(
+        self, reason: str, of: Callable[[AssociationGroup | None], bool] = lambda _: True
+    ) -> None:
+        """Break all connections, or those of some clients, by their association groups (None
+        before the bind); whoever connects from now on is served.
+        """
+        for connection in self._snapshot():
+            if of(connection.joined):
+                connection.cut(reason)
+
+    def wait_for_end(self, connections: int, seconds: float) -> bool:
+        """Wait until there are no more than so many connections, and the others' contexts are run
+        down; whether that came about in time.
+        """
+        with self._gone:
+            return self._gone.wait_for(lambda: len(self._connections) <= connections, seconds)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -142,11 +168,14 @@ class RpcServer:
 
     def _admit(self, sock: socket.socket, peer: str) -> None:
         if len(self._connections) >= self.limits.connections:
-            log.warning("%s: not served: %d connections already", peer, self.limits.connections)
+            if not self._is_full:  # said once: a flood of clients shall be none of the log
+                log.warning("%s: not served: %d connections already", peer, self.limits.connections)
+            self._is_full = True
             sock.close()
             return
+        self._is_full = False
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        keep_alive(sock)
         connection = Connection(self, sock, peer, not _is_loopback(peer), gather=self._gather)
         with self._lock:
             self._connections.add(connection)
@@ -166,8 +195,9 @@ class RpcServer:
             self._forget(connection)
 
     def _forget(self, connection: Connection) -> None:
-        with self._lock:
+        with self._gone:
             self._connections.discard(connection)
+            self._gone.notify_all()
 
     def _snapshot(self) -> list[Connection]:
         with self._lock:
@@ -200,6 +230,18 @@ class RpcServer:
         )
 
 
+def keep_alive(sock: socket.socket) -> None:
+    """Have the system find out whether the client's computer is still there, where nothing is sent.
+
+    A client may rest as long as it likes with a context; one that has vanished without a word must
+    not hold its storage group for longer than the two minutes that this takes.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE:
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
@@ -207,14 +249,15 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, authentication: Authentication | None) -> socket.socket:
     """A listening socket. Raises NotLoopbackError, OSError."""
+    may_be_remote = authentication is not None and authentication.keeps_strangers_out
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for *_, address in found:
-        if not _is_loopback(str(address[0])):
+        if not may_be_remote and not _is_loopback(str(address[0])):
             raise NotLoopbackError(
                 f"{host} can be reached from other computers, and there is no authentication: "
-                "listen on 127.0.0.1"
+                "name a user file (--users) and a level, or listen on 127.0.0.1"
             )
     family, _, _, _, address = found[0]
     listener = socket.socket(family, socket.SOCK_STREAM)

@@ -145,9 +145,8 @@ def _service(
     interface: Interface, functions: Mapping[int, Callable[..., Sequence[Any]]]
 ) -> Service:
     operations = interface.operations
-    return Service(
-        interface, {number: plain(operations[number], f) for number, f in functions.items()}
-    )
+    handlers = {number: plain(operations[number], f) for number, f in functions.items()}
+    return Service(interface, handlers, is_open=True)
 
 
 def _is_asked_for(served: SyntaxId, asked: SyntaxId, versions: int) -> bool:

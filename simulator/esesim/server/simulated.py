@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -19,6 +19,7 @@ from ..engine.inspect import database_rows, read_rows
 from ..engine.instance import Instance
 from ..exchange import GroupState, InformationStore, Restore, StorageGroup
 from ..exchange.damage import damage_closed_file, damage_log, damage_page
+from ..exchange.pace import Pace
 from ..exchange.serverfiles import ServerFiles
 from ..journal import CommitJournal
 from ..session import Session
@@ -119,11 +120,39 @@ class SimulatedServer:
             if session.holds(context):
                 session.connection_lost(context)
 
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The sessions of all clients that are connected now."""
+        return tuple(self._sessions)
+
+    def disconnect_clients(self) -> None:
+        """All clients are gone: contexts end, backups are broken off (event 215)."""
+        for session in self.sessions:
+            session.connection_lost()
+
     # -- administration
 
     def run_workload(self, group: str, steps: int) -> None:
         """Let the users of a group take ``steps`` steps. Raises LookupError for no such group."""
         self.group(group).run_workload(steps)
+
+    def set_rate(self, steps_per_second: float | None, clock: Callable[[], float]) -> None:
+        """Let the users of each group take so many steps a second by ``clock`` (in seconds).
+
+        None: so many at each call as the topology says. Raises ValueError for a rate below 0.
+        """
+        for group in self.groups:
+            group.set_pace(None if steps_per_second is None else Pace(steps_per_second, clock))
+
+    def catch_up(self) -> None:
+        """Let the users of every group take a slice of the steps that they owe by the clock."""
+        for group in self.groups:
+            group.catch_up()
+
+    @property
+    def instances(self) -> tuple[int, int]:
+        """How many instances of the engine there are, and how many there may be."""
+        return self._store.slots.in_use, PROFILES[self.topology.server.profile].instances_max
 
     def mount(self, group: str, store: str) -> None:
         """Mount a store. Raises LookupError, EseBackupError (-505 while a backup runs, -506 while
@@ -228,8 +257,7 @@ class SimulatedServer:
         self._store.snapshots.die()
         for group in self.groups:
             group.die()
-        for session in list(self._sessions):
-            session.connection_lost()
+        self.disconnect_clients()
         report = self.volume.crash(random.Random(seed))
         for group, stores in mounted:
             self._start(group, stores)

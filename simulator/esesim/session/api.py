@@ -31,8 +31,9 @@ from eseback.structures import (
 from ..engine.backup import Backup
 from ..engine.errors import JetError
 from ..engine.quirk import Quirk
-from ..exchange import InformationStore, node_tree, registered
+from ..exchange import InformationStore, StorageGroup, node_tree, registered
 from ..exchange.clock import MILLISECONDS_PER_CALL
+from ..volume import Lent
 from .arguments import check_remote, check_server, member, translated
 from .contexts import BackupContext
 from .reading import UnusableBuffer, writable
@@ -54,6 +55,8 @@ class Session(RestoreCalls):
         super().__init__(store, remote=remote)
         self._blocked = Quirk.DATA_CONNECTION_BLOCKED in store.quirks
         self._short = Quirk.SHORT_READS in store.quirks
+        # A session that reads in a way of its own (a server broken on purpose) lends nothing.
+        self._reads_otherwise = type(self).backup_read_file is not Session.backup_read_file
         self._contexts: dict[int, BackupContext] = {}
         self._buffered = not store.topology.server.strict_reads
 
@@ -85,6 +88,8 @@ class Session(RestoreCalls):
             raise EseBackupError.from_name(
                 "hrCouldNotConnect", "backup_prepare", f"no service {annotation!r} runs here"
             )
+        for group in groups:
+            group.catch_up()
         found = (group.describe() for group in groups)
         instances = tuple(info for info in found if info is not None)
         context = BackupContext(next(context_numbers), frozenset(group.id for group in groups))
@@ -147,22 +152,9 @@ class Session(RestoreCalls):
 
     def backup_read_file(self, context: int, handle: int, buffer: WriteableBuffer) -> int:
         """See BackupApi. Any size and alignment; fewer bytes than asked only at the end."""
-        # The one call that is made thousands of times: no helper that it does not need.
-        held = self._contexts.get(context)
-        if held is None:
-            raise _unknown_context("backup_read_file")
-        group = held.group
-        if group is None:
-            raise refusal(held.state, BackupCall.READ, "backup_read_file")
+        held, group = self._reader(context)
         with group.lock:
-            if group.backup_owner is not held:
-                raise refusal(held.state, BackupCall.READ, "backup_read_file")
-            group.clock.milliseconds += MILLISECONDS_PER_CALL
-            if group.steps_per_call:
-                group.run_workload(group.steps_per_call)
-            read = held.read
-            if read is None or handle != held.file_handle:
-                raise refusal(held.state, BackupCall.READ_BAD_HANDLE, "backup_read_file")
+            read = self._admit_read(held, group, handle)
             try:
                 view = writable(buffer)
                 if self._blocked or self._short:
@@ -175,6 +167,62 @@ class Session(RestoreCalls):
                 raise refusal(
                     held.state, BackupCall.ARGUMENT_ERROR, "backup_read_file", str(error)
                 ) from None
+
+    def read_lent(
+        self, context: int, handle: int, size: int, memory: Callable[[int], memoryview]
+    ) -> Lent:
+        """The same call for those who send data on: what it would put into a buffer of ``size``
+        bytes, as views of the server's files that nothing changes any more.
+
+        memory: gives the buffer where data has to be copied after all.
+        """
+        if self._reads_otherwise:
+            copied = memory(size)
+            return [copied[: self.backup_read_file(context, handle, copied)]]
+        held, group = self._reader(context)
+        with group.lock:
+            read = self._admit_read(held, group, handle)
+            try:
+                if not (self._blocked or self._short):
+                    lent = held.lend(size) if size else None
+                    if lent is not None:
+                        return lent
+                view = writable(memory(size))
+                if self._blocked or self._short:
+                    view = self._narrowed(view)
+                return [view[: read(view)]]
+            except JetError as error:
+                held.note_failure()
+                raise translated(error, "backup_read_file") from error
+            except UnusableBuffer as error:
+                raise refusal(
+                    held.state, BackupCall.ARGUMENT_ERROR, "backup_read_file", str(error)
+                ) from None
+
+    def _reader(self, context: int) -> tuple[BackupContext, StorageGroup]:
+        """A context with a backup that may read. Raises EseBackupError."""
+        held = self._contexts.get(context)
+        if held is None:
+            raise _unknown_context("backup_read_file")
+        group = held.group
+        if group is None:
+            raise refusal(held.state, BackupCall.READ, "backup_read_file")
+        return held, group
+
+    def _admit_read(
+        self, held: BackupContext, group: StorageGroup, handle: int
+    ) -> Callable[[memoryview], int]:
+        """How the open file is read; under the group's lock. Raises EseBackupError."""
+        # The one call that is made thousands of times: no helper that it does not need.
+        if group.backup_owner is not held:
+            raise refusal(held.state, BackupCall.READ, "backup_read_file")
+        group.clock.milliseconds += MILLISECONDS_PER_CALL
+        if group.steps_per_call or group.pace is not None:
+            group.work()
+        read = held.read
+        if read is None or handle != held.file_handle:
+            raise refusal(held.state, BackupCall.READ_BAD_HANDLE, "backup_read_file")
+        return read
 
     def _narrowed(self, buffer: memoryview) -> memoryview:
         """The part of a buffer that a read fills where data moves badly; see the quirks."""

@@ -7,8 +7,10 @@ from functools import partial
 
 from eseback.order import BackupState
 
+from ..engine.backup import Backup
 from ..exchange import StorageGroup
-from .reading import SectionReader
+from ..volume import Lent
+from .reading import SectionReader, nothing_to_lend
 
 
 class BackupContext:
@@ -19,13 +21,14 @@ class BackupContext:
     engine knows one open file at a time; ``file_handle`` is the client's number for it.
     """
 
-    __slots__ = ("engine_handle", "file_handle", "group", "handle", "offered", "read")
+    __slots__ = ("engine_handle", "file_handle", "group", "handle", "lend", "offered", "read")
 
     def __init__(self, handle: int, offered: frozenset[int]) -> None:
         self.handle = handle
         self.offered = offered  # numbers of the instances that this service backs up
         self.group: StorageGroup | None = None
         self.read: Callable[[memoryview], int] | None = None
+        self.lend: Callable[[int], Lent | None] = nothing_to_lend
         self.file_handle = 0
         self.engine_handle = 0
 
@@ -49,10 +52,18 @@ class BackupContext:
         instance = self.group.running
         page_size = instance.config.page_size
         read_pages = partial(instance.backup.read_file, engine_handle)
+        # A backup that reads in a way of its own (a server broken on purpose) lends nothing.
+        if type(instance.backup).read_file is Backup.read_file:
+            lend_pages: Callable[[int], Lent | None] = partial(
+                instance.backup.lend_file, engine_handle
+            )
+        else:
+            lend_pages = nothing_to_lend
         # Two headers and a page of a database, header and a page of a log (ESE source backup.cxx).
         pages_min = 3 if instance.backup.state is BackupState.DATABASE_OPEN else 2
-        reader = SectionReader(read_pages, page_size, pages_min * page_size)
+        reader = SectionReader(read_pages, page_size, pages_min * page_size, lend_pages)
         self.read = reader.read if buffered else read_pages
+        self.lend = reader.lend if buffered else lend_pages
         self.file_handle = file_handle
         self.engine_handle = engine_handle
 
@@ -67,6 +78,7 @@ class BackupContext:
     def forget_file(self) -> None:
         """No file is open any more."""
         self.read = None
+        self.lend = nothing_to_lend
 
     def release(self) -> None:
         """The backup is over."""

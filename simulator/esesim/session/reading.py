@@ -13,6 +13,12 @@ from typing import Any
 
 from eseback.api import WriteableBuffer
 
+from ..volume import Lent
+
+
+def nothing_to_lend(_: int) -> None:
+    """What is lent where everything has to be copied."""
+
 
 class UnusableBuffer(TypeError):
     """Nothing can be read into what the caller gave."""
@@ -35,15 +41,30 @@ class SectionReader:
     """One open file of a backup, read from front to back.
 
     ``read_pages`` is the engine's read: it fills a buffer as far as it can and returns the number
-    of bytes, 0 at the end. ``first_read_min`` is the least that the first read must ask for.
+    of bytes, 0 at the end. ``lend_pages`` gives what would be read where that needs no copy, else
+    None. ``first_read_min`` is the least that the first read must ask for.
     """
 
-    __slots__ = ("_carry", "_carry_first", "_end", "_least", "_page_size", "_read_pages", "_start")
+    __slots__ = (
+        "_carry",
+        "_carry_first",
+        "_end",
+        "_least",
+        "_lend_pages",
+        "_page_size",
+        "_read_pages",
+        "_start",
+    )
 
     def __init__(
-        self, read_pages: Callable[[memoryview], int], page_size: int, first_read_min: int
+        self,
+        read_pages: Callable[[memoryview], int],
+        page_size: int,
+        first_read_min: int,
+        lend_pages: Callable[[int], Lent | None] = nothing_to_lend,
     ) -> None:
         self._read_pages = read_pages
+        self._lend_pages = lend_pages
         self._page_size = page_size
         self._least = first_read_min
         self._carry_first = memoryview(bytearray(first_read_min))
@@ -53,14 +74,26 @@ class SectionReader:
 
     def __getstate__(self) -> tuple[object, ...]:
         """For copies of a whole server: views can't be copied, what lies under them can."""
-        carry = bytes(self._carry_first)
-        return self._read_pages, self._page_size, carry, self._least, self._start, self._end
+        carry, calls = bytes(self._carry_first), (self._read_pages, self._lend_pages)
+        return calls, self._page_size, carry, self._least, self._start, self._end
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        read_pages, page_size, carry, self._least, self._start, self._end = state
-        self._read_pages, self._page_size = read_pages, page_size
+        calls, page_size, carry, self._least, self._start, self._end = state
+        self._read_pages, self._lend_pages = calls
+        self._page_size = page_size
         self._carry_first = memoryview(bytearray(carry))
         self._carry = self._carry_first[:page_size]
+
+    def lend(self, size: int) -> Lent | None:
+        """What a read of so many bytes would give, where that needs no copy; else None, and
+        nothing has happened.
+        """
+        if self._start != self._end or size < self._least or size % self._page_size:
+            return None
+        lent = self._lend_pages(size)
+        if lent:
+            self._least = self._page_size
+        return lent
 
     def read(self, out: memoryview) -> int:
         """Fill ``out`` and return the bytes placed: fewer only at the end of the file, then 0.

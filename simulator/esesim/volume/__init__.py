@@ -1,6 +1,7 @@
 """Where bytes live: a volume in memory that can lose power, and one in a real directory."""
 
 from esesim.volume.base import (
+    Lent,
     Readable,
     Volume,
     VolumeError,
@@ -18,6 +19,7 @@ __all__ = [
     "CrashReport",
     "DirectoryVolume",
     "Generated",
+    "Lent",
     "MemoryVolume",
     "PowerLoss",
     "Readable",

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 Writable: TypeAlias = bytearray | memoryview
 """Where a read puts its bytes; a memoryview must be one of plain bytes."""
+Lent: TypeAlias = list[memoryview]
+"""Bytes in order, read-only, that nobody changes any more."""
 Readable: TypeAlias = bytes | bytearray | memoryview
 """What a write takes its bytes from."""
 
@@ -46,6 +48,13 @@ class VolumeFile(Protocol):
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to ``size`` bytes from ``offset`` on, less only at the end of file."""
+        ...
+
+    def lend(self, offset: int, size: int) -> Lent | None:
+        """The bytes that ``read`` would copy, as they are at this moment and will stay.
+
+        None where they lie in no memory of the volume, or change in it: they can only be copied.
+        """
         ...
 
     def generated(self, offset: int, size: int) -> bool:

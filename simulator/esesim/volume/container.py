@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from esesim.volume.base import Readable, VolumeError, VolumeFile, Writable, check_range
+from esesim.volume.base import Lent, Readable, VolumeError, VolumeFile, Writable, check_range
 from esesim.volume.generated import Generated, revived
 
 MAGIC: Final = b"esesim generated file 1\n"
@@ -206,6 +206,10 @@ class ContainerFile:
     def generated(self, offset: int, size: int) -> bool:
         """See ``VolumeFile``."""
         return self._open_container().generated(offset, size)
+
+    def lend(self, offset: int, size: int) -> Lent | None:
+        """See ``VolumeFile``. What lies on a disk can only be copied."""
+        return None
 
     def read_into(self, offset: int, buffer: Writable) -> int:
         """See ``VolumeFile``."""

@@ -12,6 +12,7 @@ from typing import Final
 from attrs import frozen
 
 from esesim.volume.base import (
+    Lent,
     Readable,
     VolumeError,
     VolumeFile,
@@ -265,6 +266,10 @@ class _PositionalFile:
         """What tells this file from all others on this computer."""
         status = os.fstat(self._open_descriptor())
         return status.st_dev, status.st_ino
+
+    def lend(self, offset: int, size: int) -> Lent | None:
+        """See ``VolumeFile``. What lies on a disk can only be copied."""
+        return None
 
     def generated(self, offset: int, size: int) -> bool:
         """See ``VolumeFile``. Nothing is made by rule here."""

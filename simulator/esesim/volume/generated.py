@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from esesim.volume.base import Readable, VolumeError, Writable
+from esesim.volume.base import Lent, Readable, VolumeError, Writable
 from esesim.volume.sparse import SparseBytes
 
 _GROUP_SHIFT: Final = 8  # units are looked up in groups, so that a long read asks seldom
@@ -106,6 +106,12 @@ class GeneratedBytes:
         buffer = bytearray(max(min(size, self._plain.size - offset), 0))
         self.read_into(offset, buffer)
         return bytes(buffer)
+
+    def lend(self, offset: int, size: int) -> Lent | None:
+        """Views of bytes that were written; None where the rule has a part in them."""
+        if offset < self._end and offset + size > self._source.start:
+            return None
+        return self._plain.lend(offset, size)
 
     def write(self, offset: int, data: Readable) -> None:
         """Write all of ``data`` at ``offset``; grows as needed."""

@@ -7,6 +7,7 @@ import weakref
 from typing import Final
 
 from esesim.volume.base import (
+    Lent,
     Readable,
     VolumeError,
     VolumeFile,
@@ -214,6 +215,13 @@ class _MemoryFile:
         """See ``VolumeFile``."""
         check_range(offset, size)
         return self._open_node().content.read(offset, size)
+
+    def lend(self, offset: int, size: int) -> Lent | None:
+        """See ``VolumeFile``."""
+        if offset < 0 or size < 0:
+            check_range(offset, size)
+        node = self._node
+        return (self._open_node() if node is None else node).content.lend(offset, size)
 
     def generated(self, offset: int, size: int) -> bool:
         """See ``VolumeFile``."""

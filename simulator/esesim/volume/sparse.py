@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from esesim.volume.base import Readable, Writable
+from esesim.volume.base import Lent, Readable, Writable
 
 _SHIFT: Final = 18
 # Large enough that long reads cost little more than copying, small enough to be copied on a write.
@@ -26,7 +26,7 @@ class SparseBytes:
     def __init__(self, size: int = 0) -> None:
         self.size = size
         self._chunks: dict[int, bytearray] = {}
-        # Chunks that no copy shares, so that they may be changed in place.
+        # Chunks that no copy shares and nobody was lent, so that they may be changed in place.
         self._owned: set[int] = set()
 
     def copy(self) -> SparseBytes:
@@ -83,6 +83,31 @@ class SparseBytes:
         buffer = bytearray(count)
         self.read_into(offset, buffer)
         return bytes(buffer)
+
+    def lend(self, offset: int, size: int) -> Lent:
+        """Views of up to ``size`` bytes from ``offset`` on, which stay as they are.
+
+        A chunk that was lent is no longer changed in place, like one that a copy shares.
+        """
+        end = min(offset + size, self.size)
+        index, start = offset >> _SHIFT, offset & _OFFSET_MASK
+        chunk = self._chunks.get(index)
+        if chunk is not None and start + end - offset <= len(chunk) and offset < end:
+            self._owned.discard(index)
+            return [memoryview(chunk)[start : start + end - offset].toreadonly()]
+        lent = []
+        while offset < end:
+            index, start = offset >> _SHIFT, offset & _OFFSET_MASK
+            take = min(CHUNK - start, end - offset)
+            chunk = self._chunks.get(index)
+            there = 0 if chunk is None else min(max(len(chunk) - start, 0), take)
+            if chunk is not None and there:
+                self._owned.discard(index)
+                lent.append(memoryview(chunk)[start : start + there].toreadonly())
+            if there < take:
+                lent.append(_ZEROS[: take - there])
+            offset += take
+        return lent
 
     def generated(self, offset: int, size: int) -> bool:
         """Nothing is made by rule here."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from eseback.rpc.ndr import CONTEXT_HANDLE, GUID, HRESULT, HYPER, LONG, ULONG, NdrType
-from eseback.rpc.ndr_arrays import BYTES, WCHARS, WSTRING, Array, Unique, VaryingArray
+from eseback.rpc.ndr_arrays import BYTES, NAME, WCHARS, WSTRING, Array, Unique, VaryingArray
 from eseback.rpc.ndr_struct import Count, Struct
 
 
@@ -126,7 +126,7 @@ def structure_fields(structure: Struct) -> tuple[Declaration, ...]:
             found.append(Declaration((), "unsigned long", 0, name))
         elif not isinstance(kind, Unique):
             found.append(Declaration((), _SIMPLE[id(kind)], 0, name))
-        elif kind.target is WSTRING:
+        elif kind.target in (NAME, WSTRING):
             found.append(Declaration(("string", "unique"), "wchar_t", 1, name))
         else:
             attributes = (f"size_is({counts[name]})", "unique")
@@ -174,13 +174,13 @@ def _parameter(
         return declare(_SIMPLE[id(kind)], int(out))
     if isinstance(kind, VaryingArray):
         return declare("byte", 1, "size_is(size)", f"length_is(*{counts[name]})")
-    if kind is WSTRING:
+    if kind in (NAME, WSTRING):
         return declare("wchar_t", 1, "string")
     if kind in (WCHARS, BYTES):
         return declare(_element(kind), 1, f"size_is({counts[name]})")
     assert isinstance(kind, Unique)
     if isinstance(kind.target, Struct):
         return declare(kind.target.name, 2)
-    if kind.target is WSTRING:
+    if kind.target in (NAME, WSTRING):
         return declare("wchar_t", 2, "string") if out else declare("wchar_t", 1, "string", "unique")
     return declare(_element(kind.target), 2, f"size_is(,*{counts[name]})")

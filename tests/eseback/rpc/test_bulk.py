@@ -18,14 +18,13 @@ from eseback.rpc.backup_calls import (
     encode_result,
 )
 from eseback.rpc.bulk import (
-    READ_HEAD,
     check_read,
     decode_read,
     decode_write,
     encode_read,
     encode_read_error,
     encode_write,
-    read_tail,
+    read_ends,
 )
 from tests.eseback.rpc.joined import raw
 
@@ -39,7 +38,9 @@ def test_reads_agree_with_the_table(data: bytes, more: int, little: bool) -> Non
     stub = bytes(encode_result(READ, (size, data), little))
     if little:
         assert raw(encode_read(size, data)) == stub
-        assert len(stub) - READ_HEAD - len(data) == read_tail(len(data))
+        head, tail = read_ends(len(data))
+        assert len(stub) == len(head) + len(data) + len(tail)
+        assert more or stub == head + data + tail
     assert bytes(decode_read(stub, size, little)) == data
     assert decode_result(READ, stub, little) == data
 

@@ -380,7 +380,7 @@ WRONG: list[Callable[[ClientConnection], object]] = [
     lambda c: c.request(5, 0, []),
     lambda c: c.cancel(99),
     lambda c: c.orphan(99),
-    lambda c: c.expect(99, 0, memoryview(bytearray(4)), 0),
+    lambda c: c.expect(99, b"", memoryview(bytearray(4)), b""),
 ]
 
 

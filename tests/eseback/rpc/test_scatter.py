@@ -35,6 +35,11 @@ def started(size: int, fragment_max: int = 1432) -> tuple[ClientConnection, Serv
     return client, server, call_id
 
 
+def expect_read(client: ClientConnection, call_id: int, payload: memoryview) -> ScatterRead | None:
+    head, tail = bulk.read_ends(len(payload))
+    return client.expect(call_id, head, payload, tail)
+
+
 def deliver(scatter: ScatterRead, data: bytes, rng: random.Random) -> bytes:
     """What `recvmsg_into` does, in several turns; gives back what was not taken any more."""
     while data and scatter.predicted and not scatter.complete:
@@ -57,7 +62,7 @@ def test_a_full_read_lands_in_place(size_max: int, size: int, rng: random.Random
     """Every split of head, data, padding and tail over fragments, and every receive size."""
     client, server, call_id = started(size, size_max)
     data, buffer = rng.randbytes(size), bytearray(size)
-    scatter = client.expect(call_id, bulk.READ_HEAD, memoryview(buffer), bulk.read_tail(size))
+    scatter = expect_read(client, call_id, memoryview(buffer))
     assert scatter is not None
     sent = raw(server.send_response(call_id, bulk.encode_read(size, data)))
     assert deliver(scatter, sent, rng) == b""
@@ -85,7 +90,7 @@ def test_anything_else_is_parsed_from_the_same_bytes(
     client, server, call_id = started(size, size_max)
     got = min(got, (size - 1) // 4 * 4)  # so short that padding does not hide it
     data, buffer = rng.randbytes(got), bytearray(size)
-    scatter = client.expect(call_id, bulk.READ_HEAD, memoryview(buffer), bulk.read_tail(size))
+    scatter = expect_read(client, call_id, memoryview(buffer))
     assert scatter is not None
     if what == "short":
         buffers = server.send_response(call_id, bulk.encode_read(size, data))
@@ -121,7 +126,7 @@ def test_anything_else_is_parsed_from_the_same_bytes(
 def test_a_short_read_as_long_as_a_full_one(got: int) -> None:
     client, server, call_id = started(8)
     buffer = bytearray(8)
-    scatter = client.expect(call_id, bulk.READ_HEAD, memoryview(buffer), bulk.read_tail(8))
+    scatter = expect_read(client, call_id, memoryview(buffer))
     assert scatter is not None
     sent = raw(server.send_response(call_id, bulk.encode_read(8, b"12345678"[:got])))
     deliver(scatter, sent, random.Random(got))
@@ -134,10 +139,10 @@ def test_a_short_read_as_long_as_a_full_one(got: int) -> None:
 def test_a_failure_as_long_as_a_full_read() -> None:
     """Its text is where the data would be."""
     error = EseBackupError.from_jet(-1018, "backup_read_file", "p" * 8)
-    size = sum(map(len, bulk.encode_read_error(error, 0))) - bulk.READ_HEAD - 12
+    size = sum(map(len, bulk.encode_read_error(error, 0))) - 16 - 12
     client, server, call_id = started(size)
     buffer = bytearray(size)
-    scatter = client.expect(call_id, bulk.READ_HEAD, memoryview(buffer), bulk.read_tail(size))
+    scatter = expect_read(client, call_id, memoryview(buffer))
     assert scatter is not None
     sent = raw(server.send_response(call_id, bulk.encode_read_error(error, size)))
     deliver(scatter, sent, random.Random(1))
@@ -152,7 +157,7 @@ def test_allocation_hints_may_differ() -> None:
     size = 5000
     client, server, call_id = started(size)
     buffer = bytearray(size)
-    scatter = client.expect(call_id, bulk.READ_HEAD, memoryview(buffer), bulk.read_tail(size))
+    scatter = expect_read(client, call_id, memoryview(buffer))
     assert scatter is not None
     sent = bytearray(raw(server.send_response(call_id, bulk.encode_read(size, bytes(size)))))
     for number, position in enumerate(range(0, len(sent), 1432)):
@@ -166,7 +171,7 @@ def test_every_header_field_is_held_against_the_prediction(offset: int) -> None:
     size = 5000
     client, server, call_id = started(size)
     payload = memoryview(bytearray(size))
-    scatter = client.expect(call_id, bulk.READ_HEAD, payload, bulk.read_tail(size))
+    scatter = expect_read(client, call_id, payload)
     assert scatter is not None
     sent = bytearray(raw(server.send_response(call_id, bulk.encode_read(size, bytes(size)))))
     sent[offset] ^= 0x40
@@ -183,7 +188,7 @@ def test_the_memory_is_used_again_for_the_next_read() -> None:
         server.receive_data(raw(buffers))
         server.next_event()
         buffer = bytearray(size)
-        scatter = client.expect(call_id, bulk.READ_HEAD, memoryview(buffer), bulk.read_tail(size))
+        scatter = expect_read(client, call_id, memoryview(buffer))
         assert scatter is not None
         data = bytes([number]) * size
         sent = raw(server.send_response(call_id, bulk.encode_read(size, data)))
@@ -197,16 +202,16 @@ def test_nothing_is_predicted_where_nothing_can_be() -> None:
     first, _ = client.request(0, 0, [])
     second, _ = client.request(0, 0, [])
     payload = memoryview(bytearray(10))
-    assert client.expect(second, 0, payload, 0) is None
+    assert client.expect(second, b"", payload, b"") is None
     client.receive_data(response_pdu(call_id=first)[:5])
-    assert client.expect(first, 0, payload, 0) is None
+    assert client.expect(first, b"", payload, b"") is None
 
 
 def test_misuse() -> None:
     client, _, call_id = started(10)
     with pytest.raises(LocalProtocolError, match="writeable"):
-        client.expect(call_id, 0, memoryview(b"read only"), 0)
-    scatter = client.expect(call_id, 0, memoryview(bytearray(10)), 0)
+        client.expect(call_id, b"", memoryview(b"read only"), b"")
+    scatter = client.expect(call_id, b"", memoryview(bytearray(10)), b"")
     assert scatter is not None
     with pytest.raises(LocalProtocolError, match="still being received"):
         client.finish(scatter)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 
 import pytest
 
 from eseback.rpc import (
+    NEED_DATA,
     AuthContinued,
     AuthLevel,
     AuthToken,
     AuthType,
     BindAccepted,
     BindRequested,
+    Buffer,
     CallRefused,
     ClientConnection,
     FaultReceived,
@@ -31,6 +34,7 @@ from eseback.rpc import (
 )
 from tests.eseback.rpc.joined import (
     GROUP,
+    LAST,
     OFFER,
     SERVED,
     WHOLE,
@@ -55,22 +59,33 @@ class FakeSecurity:
         self.sent = self.received = 0
         self.seen: list[tuple[bytes, bytes, bytes]] = []
 
-    def _sign(self, number: int, *parts: bytes) -> bytes:
+    def _sign(self, number: int, *parts: Buffer) -> bytes:
         return b"sig!" + struct.pack("<II", number, zlib.crc32(b"|".join(parts)))
 
-    def protect(self, header: bytes, body: bytes, trailer: bytes) -> tuple[bytes, bytes]:
-        signature = self._sign(self.sent, header, body, trailer)
-        self.sent += 1
-        self.seen.append((header, body, trailer))
-        sealed = bytes(b ^ 0xFF for b in body) if self.level == AuthLevel.PRIVACY else body
-        return sealed, signature
+    def _inverted(self, body: Buffer) -> bytes:
+        return bytes(b ^ 0xFF for b in body) if self.level == AuthLevel.PRIVACY else bytes(body)
 
-    def unprotect(self, header: bytes, body: bytes, trailer: bytes, signature: bytes) -> bytes:
-        clear = bytes(b ^ 0xFF for b in body) if self.level == AuthLevel.PRIVACY else body
+    def protect(
+        self, header: Buffer, body: Sequence[Buffer], trailer: Buffer
+    ) -> tuple[Sequence[Buffer], bytes]:
+        whole = b"".join(body)
+        signature = self._sign(self.sent, header, whole, trailer)
+        self.sent += 1
+        self.seen.append((bytes(header), whole, bytes(trailer)))
+        return [self._inverted(whole)], signature
+
+    def unprotect(self, header: Buffer, body: Buffer, trailer: Buffer, signature: Buffer) -> Buffer:
+        clear = self._inverted(body)
         if signature != self._sign(self.received, header, clear, trailer):
             raise RemoteProtocolError("the signature is wrong", FaultStatus.ACCESS_DENIED)
         self.received += 1
         return clear
+
+    def verify(
+        self, header: Buffer, body: Sequence[Buffer], trailer: Buffer, signature: Buffer
+    ) -> None:
+        assert self.level < AuthLevel.PRIVACY
+        self.unprotect(header, b"".join(body), trailer, signature)
 
 
 def token(text: bytes, level: int = AuthLevel.PRIVACY, **changes: int) -> AuthToken:
@@ -182,10 +197,10 @@ def test_authentication_in_one_step() -> None:
     assert isinstance(server.next_event(), RequestReceived)
 
 
-def test_protected_responses_are_not_scattered() -> None:
+def test_sealed_responses_are_not_scattered() -> None:
     client, _ = authenticated()
     call_id, _ = client.request(0, 4, [])
-    assert client.expect(call_id, 0, memoryview(bytearray(4)), 0) is None
+    assert client.expect(call_id, b"", memoryview(bytearray(4)), b"") is None
 
 
 def fault_of(server: ServerConnection, *data: bytes) -> tuple[int, int, int, int]:
@@ -251,6 +266,17 @@ def test_what_is_not_protected_as_agreed_is_denied() -> None:
         trailer = struct.pack("<BBBBI", auth_type, level, 0, 0, context_id) + b"x" * 12
         wrong = pdu(0, bytes(8) + trailer, call_id=2, auth_length=12)
         assert fault_of(server, wrong) == (WHOLE, 2, 0, FaultStatus.ACCESS_DENIED)
+
+
+def test_what_is_not_protected_within_a_call_breaks_the_protocol() -> None:
+    """The fault names the call's own context, whatever the fragment names."""
+    client, server = authenticated(AuthLevel.INTEGRITY)
+    call_id, buffers = client.request(0, 4, [bytes(3000)])
+    data = raw(buffers)
+    server.receive_data(data[: int.from_bytes(data[8:10], "little")])  # the first fragment
+    assert server.next_event() is NEED_DATA
+    later = request_pdu(flags=LAST, call_id=call_id, context_id=1)
+    assert fault_of(server, later) == (WHOLE, call_id, 0, FaultStatus.PROTOCOL_ERROR)
 
 
 def test_a_response_without_protection_is_refused_by_the_client() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 import uuid
 
-import attrs
 import pytest
 
 from eseback.rpc import (
@@ -46,7 +45,7 @@ def test_a_request() -> None:
     )
     event = server.next_event()
     assert isinstance(event, RequestReceived)
-    assert attrs.evolve(event, stub=memoryview(b"")) == RequestReceived(
+    assert event._replace(stub=b"") == RequestReceived(
         7, 1, MANAGEMENT.syntax, 0x0102, memoryview(b""), True, None, False, False
     )
     assert bytes(event.stub) == b"stub"
@@ -112,15 +111,15 @@ def test_op_range_fault_of_the_layer_above() -> None:
     ("data", "expected"),
     [
         # neither first nor only: there is nothing to continue
-        ([request_pdu(flags=0, context_id=1)], (WHOLE, 2, 1, PROTO)),
-        ([request_pdu(flags=LAST, context_id=1)], (WHOLE, 2, 1, PROTO)),
+        ([request_pdu(flags=0, context_id=1)], (WHOLE, 2, 0, PROTO)),
+        ([request_pdu(flags=LAST, context_id=1)], (WHOLE, 2, 0, PROTO)),
         # two first fragments: the fault names the call that was under way
         ([request_pdu(flags=FIRST)] * 2, (WHOLE, 2, 0, PROTO)),
         ([request_pdu(flags=FIRST | 8)] * 2, (WHOLE, 2, 0, PROTO)),
         ([request_pdu(flags=FIRST), request_pdu(flags=FIRST, call_id=51)], (WHOLE, 2, 0, PROTO)),
         (
-            [request_pdu(flags=FIRST), request_pdu(flags=LAST, call_id=3, context_id=1)],
-            (WHOLE, 3, 1, PROTO),
+            [request_pdu(flags=FIRST, context_id=1), request_pdu(flags=LAST, call_id=3)],
+            (WHOLE, 2, 1, PROTO),
         ),
         # a fragment that does not belong to its call
         (
@@ -208,6 +207,19 @@ def test_multiplexed_calls_interleave() -> None:
     assert server.outstanding == 3
     contexts = [raw(server.send_response(call_id, []))[20] for call_id in (10, 11, 12)]
     assert contexts == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("before", "context_id"),
+    [([], 1), ([request_pdu(flags=FIRST, call_id=10)], 0)],
+    ids=["the only call", "beside another"],
+)
+def test_a_later_fragment_alone_among_multiplexed_calls(
+    before: list[bytes], context_id: int
+) -> None:
+    server = bound_server(flags=WHOLE | MPX)
+    later = request_pdu(flags=LAST, call_id=11, context_id=1)
+    assert fault_fields(broken(server, *before, later)) == (WHOLE, 11, context_id, PROTO)
 
 
 def test_a_running_call_id_cannot_be_used_again() -> None:

@@ -85,7 +85,8 @@ def test_map_golden() -> None:
     assert bytes(call.request.encode((None, TOWER, NULL_HANDLE, 4))) == request
     assert call.request.decode(request) == (None, TOWER, NULL_HANDLE, 4)
     response = (
-        NULL_HANDLE + bytes.fromhex("01000000 04000000 00000000 01000000 00000200")
+        # Another pointer than the request's: with its number it would be the same tower.
+        NULL_HANDLE + bytes.fromhex("01000000 04000000 00000000 01000000 24000040")
         + size + size + TOWER + pad + bytes(4)
     )  # fmt: skip
     assert bytes(call.response.encode((NULL_HANDLE, (4, (TOWER,)), 0))) == response

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol, Self
 
 from eseback.rpc import (
     NDR32,
@@ -14,16 +15,25 @@ from eseback.rpc import (
     ClientConnection,
     ClientEvent,
     ContextOffer,
+    Credentials,
     FaultReceived,
     Interface,
+    Limits,
     ResponseReceived,
 )
 from esebcli.rpcapi import RpcApi
 from esebcli.rpcconnection import RpcConnection
-from esesim.rpc import BackupService, Computers, RpcServer, ServerLimits, Service
+from esesim.rpc import Authentication, BackupService, Computers, RpcServer, ServerLimits, Service
 from esesim.server import SimulatedServer
 
 PATIENCE = 5.0  # seconds that a test waits for what must happen
+
+
+class Endpoint(Protocol):
+    """A server, or what stands in front of one."""
+
+    @property
+    def address(self) -> tuple[str, int]: ...
 
 
 @contextmanager
@@ -32,20 +42,29 @@ def served(
     limits: ServerLimits | None = None,
     gather: bool = True,
     services: tuple[Service, ...] = (),
+    authentication: Authentication | None = None,
 ) -> Iterator[RpcServer]:
     """A listening server for these computers, and for further interfaces."""
     limits = limits or ServerLimits()
     found = Computers(computers)
     backup = BackupService(found.session, found.connection_lost, limits.read_max).service()
-    with RpcServer([backup, *services], limits=limits, gather=gather) as server:
+    with RpcServer(
+        [backup, *services], limits=limits, authentication=authentication, gather=gather
+    ) as server:
         yield server
 
 
 @contextmanager
-def connected(server: RpcServer, *, gather: bool = True, seconds: float = 30.0) -> Iterator[RpcApi]:
+def connected(
+    server: Endpoint,
+    *,
+    gather: bool = True,
+    seconds: float = 30.0,
+    credentials: Credentials | None = None,
+) -> Iterator[RpcApi]:
     """A client of the server."""
     host, port = server.address
-    api = RpcApi(RpcConnection(host, port, seconds=seconds, gather=gather))
+    api = RpcApi(RpcConnection(host, port, seconds=seconds, credentials=credentials, gather=gather))
     try:
         yield api
     finally:
@@ -55,9 +74,9 @@ def connected(server: RpcServer, *, gather: bool = True, seconds: float = 30.0) 
 class RawClient:
     """A socket with the client's core on top, for calls of any interface and for nonsense."""
 
-    def __init__(self, server: RpcServer) -> None:
+    def __init__(self, server: Endpoint, limits: Limits | None = None) -> None:
         self.socket = socket.create_connection(server.address, PATIENCE)
-        self.core = ClientConnection()
+        self.core = ClientConnection(limits)
 
     def bind(self, *interfaces: Interface, group: int = 0) -> ClientEvent:
         """Bind each to a presentation context, counted from 0."""
@@ -92,14 +111,14 @@ class RawClient:
             return False
         return True
 
-    def __enter__(self) -> RawClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
 
-def bound(server: RpcServer, *interfaces: Interface, group: int = 0) -> RawClient:
+def bound(server: Endpoint, *interfaces: Interface, group: int = 0) -> RawClient:
     """A raw client after its bind."""
     client = RawClient(server)
     assert isinstance(client.bind(*interfaces, group=group), BindAccepted)

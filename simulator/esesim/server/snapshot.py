@@ -22,7 +22,8 @@ from uuid import UUID
 import attrs
 
 from eseback.order import BACKUP_ORDER, BACKUP_ORDER_2000
-from esesim.volume.sparse import SparseBytes
+
+from ..volume.sparse import SparseBytes
 
 T = TypeVar("T")
 _RLOCK: Final = type(threading.RLock())

@@ -1,0 +1,82 @@
+"""Small calls over the wire, beside a plain Python ping-pong over a plain socket.
+
+The ping-pong sends as many bytes as the call's request has, and is answered with as many as its
+response has; that is all it does. Both ends count, on one core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from benchmarks import peers
+from benchmarks.bench_rpc_read import WireBackup, wire_backup
+from benchmarks.conftest import Measure
+from benchmarks.table import Goal, GoalKind
+
+CALLS = 5_000
+SMALL = 16
+# Header of 24 bytes, context handle; header, two empty arrays, JET error, no detail, HRESULT.
+DEPENDENCY_SIZES = (44, 52)
+# ... file and size; got, sizes of the array, data.
+READ_SIZES = (60, 24 + 16 + SMALL + 12)
+
+
+def ask_for_dependencies(backup: WireBackup) -> Callable[[], object]:
+    """A call with nothing to do but find its context and the group's lock."""
+    ask, context = backup.api.backup_get_dependency_info, backup.context
+    return lambda: ask(context)
+
+
+def read_a_little(backup: WireBackup) -> Callable[[], object]:
+    """A read of a few bytes; the file is far longer than all of them together."""
+    handle, _ = backup.open()
+    read, context, buffer = backup.api.backup_read_file, backup.context, bytearray(SMALL)
+
+    def call() -> None:
+        assert read(context, handle, buffer) == SMALL
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("name", "prepare", "sizes"),
+    [
+        ("get_dependency_info", ask_for_dependencies, DEPENDENCY_SIZES),
+        (f"read_file of {SMALL} bytes", read_a_little, READ_SIZES),
+    ],
+)
+def bench_rpc_small_call(
+    measure: Measure,
+    name: str,
+    prepare: Callable[[WireBackup], Callable[[], object]],
+    sizes: tuple[int, int],
+) -> None:
+    message, answer_size = bytes(sizes[0]), sizes[1]
+    with (
+        wire_backup() as backup,
+        peers.ping_pong(answer_size) as port,
+        peers.connect(port) as sock,
+    ):
+        call = prepare(backup)
+
+        def subject() -> None:
+            for _ in range(CALLS):
+                call()
+
+        def yardstick() -> None:
+            send, receive = sock.sendall, sock.recv
+            for _ in range(CALLS):
+                send(message)
+                assert len(receive(65536)) == answer_size
+
+        measure(
+            f"small call over the wire: {name}",
+            subject,
+            goal=Goal(GoalKind.SPEED_RATIO_MIN, 0.5),
+            yardstick_name="raw ping-pong of as many bytes",
+            yardstick=yardstick,
+            amount=CALLS,
+            unit="calls",
+        )
