@@ -171,8 +171,8 @@ class RpcConnection:
         """The first half of :meth:`call_into`; :meth:`finish_into` is the second.
 
         Until then ``out`` belongs to the call. Another call that is made meanwhile waits for its
-        answer first. Only where :attr:`concurrent` calls were agreed on. Never raises: what goes
-        wrong is told by the second half.
+        answer first. Only where :attr:`concurrent` calls were agreed on. What goes wrong is told by
+        the second half.
         """
         with self._lock:
             ahead = CallAhead(method)
@@ -183,6 +183,8 @@ class RpcConnection:
                 self._ahead = ahead
             except Exception as error:
                 ahead.error = self._broken(error, method)
+            except BaseException as error:  # interrupted: nobody knows how much was sent
+                raise self._broken(error, method) from None
         return ahead
 
     def finish_into(self, ahead: CallAhead) -> ResponseReceived | Placed | None:

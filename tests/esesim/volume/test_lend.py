@@ -37,6 +37,7 @@ def lent(file: VolumeFile, offset: int, size: int) -> Lent:
     return found
 
 
+@pytest.mark.fuzz
 @given(STEPS, st.integers(0, 1 << 32))
 def test_loans_never_change(steps: list[tuple[str, int, int]], seed: int) -> None:
     rng = random.Random(seed)
