@@ -32,6 +32,8 @@ from eseconform.zoo.restorers import RESTORE_CONTROL
 from tests.support.conformance import case, settings
 from tests.support.results import a_run
 
+pytestmark = pytest.mark.uncovered
+
 GROUP = "First Storage Group"
 BUNDLED = "python:esebcli.sut:client"
 

@@ -17,6 +17,8 @@ from esesim.topology import Topology, TopologyError, completed, load_topology
 from tests.esesim.support.profiles import group_topology, recovered_rows
 from tests.esesim.support.servers import back_up, prepare, read_file
 
+pytestmark = pytest.mark.uncovered
+
 FULL, LOGS = BackupType.FULL, BackupType.LOGS_ONLY
 
 

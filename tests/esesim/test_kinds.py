@@ -18,6 +18,8 @@ from esesim.server import SimulatedServer
 from tests.esesim.support.profiles import group_topology, recovered_rows
 from tests.esesim.support.servers import back_up, prepare, read_file
 
+pytestmark = pytest.mark.uncovered
+
 FULL, LOGS, ALL_LOGS = BackupType.FULL, BackupType.LOGS_ONLY, BackupType.FULL_WITH_ALL_LOGS
 Files = dict[str, bytes]
 

@@ -16,6 +16,8 @@ from esesim.topology import PROFILES, QUIRKS, ServerSpec, TopologyError, complet
 from tests.esesim.support.profiles import group_topology, recovered_rows
 from tests.esesim.support.servers import back_up, prepare, read_file
 
+pytestmark = pytest.mark.uncovered
+
 SWITCH = pytest.mark.parametrize("on", [False, True])
 LOGS = BackupType.LOGS_ONLY
 

@@ -33,6 +33,8 @@ from tests.esesim.support.restores import (
     send_set,
 )
 
+pytestmark = pytest.mark.uncovered
+
 GROUPS = ("G1", "G2", "G3", "G4")
 
 

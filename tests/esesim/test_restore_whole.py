@@ -24,6 +24,8 @@ from tests.esesim.support.restores import (
 )
 from tests.esesim.support.servers import back_up
 
+pytestmark = pytest.mark.uncovered
+
 G1 = "G1"
 WAYS = ("handle", "file_level")
 VERSIONS = ("exchange-2000-rtm", "exchange-2003-rtm", "exchange-2003-sp1", "exchange-2007")

@@ -33,6 +33,8 @@ from tests.esesim.support.restores import databases_of, make_free, restore
 from tests.esesim.support.servers import back_up, prepare, small_topology
 from tests.support.virtual import GIB, MIB, TIB, rule_of
 
+pytestmark = pytest.mark.uncovered
+
 PROFILES: Final = ("exchange-2003-rtm", "exchange-2003-sp1", "exchange-2007")
 MEMORY_MAX_MIB: Final = 64
 

@@ -34,6 +34,8 @@ from eseback.rpc.backup_calls import (
 from eseback.rpc.backup_types import flatten_nodes, unflatten_nodes
 from tests.eseback.rpc.strategies import CALLS, HANDLE, NODE
 
+pytestmark = pytest.mark.uncovered
+
 CONTEXT = bytes(range(1, 21))
 READ = "backup_read_file"
 

@@ -24,6 +24,8 @@ from tests.support.engine import CONFIG, Rig
 from tests.support.examples import examples
 from tests.support.mail import EMPTY, delete, insert, message, messages
 
+pytestmark = pytest.mark.uncovered
+
 SLEEPING = evolve(CONFIG, flush_per_slice=0, checkpoint_lag=1000, has_streaming=False)
 SIZE_MAX: Final = 4096 - 40 - 16 - 8  # page, header, space header of a root, two tags
 SITUATIONS: Final = (

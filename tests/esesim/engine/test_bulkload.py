@@ -17,6 +17,8 @@ from esesim.engine.schema import mailbox_schema
 from tests.support.edb import HEADER, fill_tree, write_database, write_pages
 from tests.support.readers import READERS, Reader, ReaderError, each_reader
 
+pytestmark = pytest.mark.uncovered
+
 MAILBOX = mailbox_schema()
 
 

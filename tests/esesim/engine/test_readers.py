@@ -13,6 +13,8 @@ from tests.support.edb import FORMATS
 from tests.support.engine import CONFIG, SPEC, Rig
 from tests.support.readers import Reader, checksum_mismatches, each_reader
 
+pytestmark = pytest.mark.uncovered
+
 type_Tables = dict[str, list[dict[str, Any]]]
 
 
