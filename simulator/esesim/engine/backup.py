@@ -14,6 +14,7 @@ from attrs import define, evolve, field
 from eseback.constants import BackupType
 from eseback.errors import JetErr
 from eseback.formats import names
+from eseback.formats.chkfile import Checkpoint
 from eseback.formats.fields import NO_BACKUP, BkInfo, LogTime
 from eseback.order import (
     BACKUP_ORDER,
@@ -26,7 +27,7 @@ from eseback.order import (
 )
 
 from ..volume import Lent, VolumeError
-from .condition import begin_problem, other_backup, sound_checkpoint
+from .condition import begin_problem, other_backup
 from .copies import Copy, DatabaseCopy, LogCopy, StreamCopy
 from .database import Database
 from .errors import JetError
@@ -103,7 +104,7 @@ class Backup:
             raise problem
         run = _Run(kind, self._mark_now(), 0)
         if run.is_full:
-            run.copy_mic = sound_checkpoint(self._instance).lgpos_checkpoint.generation
+            run.copy_mic = self._checkpoint_file().lgpos_checkpoint.generation
         else:
             self._check_full_exists()
             run.in_session = set(self._instance.databases)
@@ -303,7 +304,7 @@ class Backup:
         ranges = compute_ranges(
             oldest=oldest,
             current=instance.log.generation,
-            checkpoint=sound_checkpoint(instance).lgpos_checkpoint.generation,
+            checkpoint=self._checkpoint_file().lgpos_checkpoint.generation,
             full_from=(oldest if everything else run.copy_mic) if run.is_full else None,
             left_out=[d.header for d in databases if d.dbid not in run.copied],
         )
@@ -449,6 +450,17 @@ class Backup:
         instance = self._instance
         now = LogTime.from_unix(instance.clock.now())
         return BkInfo(position_of(instance.log.tail), now, 0, 0)
+
+    def _checkpoint_file(self) -> Checkpoint:
+        """The checkpoint as it stands in the file. Raises -542, -533, -532."""
+        instance = self._instance
+        path = instance.checkpoint_path
+        if not instance.volume.exists(path):
+            raise JetError(JetErr.CHECKPOINT_FILE_NOT_FOUND, f"there is no {path}")
+        checkpoint = instance.read_checkpoint()
+        if checkpoint.sign_log != instance.log.signature:
+            raise JetError(JetErr.BAD_CHECKPOINT_SIGNATURE, f"{path} belongs to another log stream")
+        return checkpoint
 
     # -- the order table
 

@@ -12,7 +12,6 @@ from attrs import define
 
 from eseback.constants import BackupType
 from eseback.errors import JetErr
-from eseback.formats.chkfile import Checkpoint
 
 from .errors import JetError
 
@@ -86,14 +85,3 @@ def too_deep(instance: Instance, generation: int) -> bool:
     """Whether a backup holds back more generations than the engine allows (KB 812962)."""
     lowest = instance.backup.lowest_log_needed
     return lowest is not None and generation - lowest > instance.config.checkpoint_depth_max
-
-
-def sound_checkpoint(instance: Instance) -> Checkpoint:
-    """The checkpoint as it stands in its file. Raises -542, -533, -532."""
-    path = instance.checkpoint_path
-    if not instance.volume.exists(path):
-        raise JetError(JetErr.CHECKPOINT_FILE_NOT_FOUND, f"there is no {path}")
-    checkpoint = instance.read_checkpoint()
-    if checkpoint.sign_log != instance.log.signature:
-        raise JetError(JetErr.BAD_CHECKPOINT_SIGNATURE, f"{path} belongs to another log stream")
-    return checkpoint
