@@ -9,7 +9,7 @@ import itertools
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from eseback.api import ReadableBuffer, WriteableBuffer
 from eseback.calls import CALL_BY_METHOD
@@ -51,6 +51,19 @@ _READ: Final = "backup_read_file"
 _READ_OPNUM: Final = _OPNUM[_READ]
 
 
+class _Read(NamedTuple):
+    """A read of so many bytes of a file: the stub of its request, and what is expected to stand
+    around the data in that of its answer.
+    """
+
+    held: bytes  # the context's handle
+    handle: int
+    size: int
+    stub: bytes
+    head: bytes
+    tail: bytes
+
+
 class RpcApi:
     """A BackupApi. Several threads may use it; their calls wait for each other."""
 
@@ -58,7 +71,7 @@ class RpcApi:
         self._connection = connection
         self._handles: dict[int, bytes] = {}
         self._numbers = itertools.count(1)
-        self._read_ends = (*read_ends(0), 0)  # of the last size that was read
+        self._last_read: _Read | None = None
 
     # ---- discovery
 
@@ -104,12 +117,10 @@ class RpcApi:
 
     def backup_read_file(self, context: int, handle: int, buffer: WriteableBuffer) -> int:
         """See BackupApi. One call never reads more than 4 MiB."""
-        out, stub = self._read_request(context, handle, buffer)
-        ends = self._read_ends
-        if ends[2] != len(out):
-            ends = self._read_ends = (*read_ends(len(out)), len(out))
-        answer = self._connection.call_into(_READ, _READ_OPNUM, stub, ends[0], out, ends[1])
-        return len(out) if answer is None else _read_result(answer, out)
+        out = _writable(buffer)
+        _, _, size, stub, head, tail = self._read_request(context, handle, len(out))
+        answer = self._connection.call_into(_READ, _READ_OPNUM, stub, head, out, tail)
+        return size if answer is None else _read_result(answer, out)
 
     @property
     def can_read_ahead(self) -> bool:
@@ -123,23 +134,27 @@ class RpcApi:
         or another call has been made, ``buffer`` belongs to the read.
         """
         try:
-            out, stub = self._read_request(context, handle, buffer)
+            out = _writable(buffer)
+            read = self._read_request(context, handle, len(out))
         except EseBackupError as error:
             return partial(_raise, error)
-        head, tail = read_ends(len(out))
-        ahead = self._connection.start_into(_READ, _READ_OPNUM, stub, head, out, tail)
+        ahead = self._connection.start_into(
+            _READ, _READ_OPNUM, read.stub, read.head, out, read.tail
+        )
         return lambda: _read_result(self._connection.finish_into(ahead), out)
 
-    def _read_request(
-        self, context: int, handle: int, buffer: WriteableBuffer
-    ) -> tuple[memoryview, bytes]:
-        """Where a read goes, and the stub of its request."""
-        out = _writable(buffer)
+    def _read_request(self, context: int, handle: int, size: int) -> _Read:
+        """A read of so many bytes; nearly always the last one again."""
         held = self._handles.get(context) or self._handle(context, _READ)
+        last = self._last_read
+        if last is not None and last[0] is held and last[1] is handle and last[2] == size:
+            return last
         try:
-            return out, encode_read_request(held, handle, len(out))
+            stub = encode_read_request(held, handle, size)
         except NotRepresentable as error:
             raise _unusable(_READ, error) from None
+        last = self._last_read = _Read(held, handle, size, stub, *read_ends(size))
+        return last
 
     def backup_close_file(self, context: int, handle: int) -> None:
         """See BackupApi."""

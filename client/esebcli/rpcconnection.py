@@ -36,6 +36,7 @@ from eseback.rpc import (
     Limits,
     RejectReason,
     RemoteProtocolError,
+    RepeatedCall,
     ResponseReceived,
     ScatterRead,
     ServerShutDown,
@@ -58,12 +59,22 @@ class Placed(NamedTuple):
     tail: bytes
 
 
+class _Sent(NamedTuple):
+    """A call that was sent, and how its answer is received: in one go, in place, or neither."""
+
+    sock: socket.socket
+    out: memoryview
+    again: RepeatedCall | None
+    order: Sequence[memoryview] = ()
+    scatter: ScatterRead | None = None
+
+
 @define(eq=False)
 class CallAhead:
     """A call that was sent and not waited for yet."""
 
     method: str
-    sent: tuple[socket.socket, int, ScatterRead | None] | None = None
+    sent: _Sent | None = None
     answer: ResponseReceived | FaultReceived | Placed | None = None
     error: BaseException | None = None
 
@@ -158,7 +169,7 @@ class RpcConnection:
             try:
                 if self._ahead is not None:
                     self._settle(self._ahead)
-                answer = self._receive_into(*self._send_into(opnum, stub, head, out, tail))
+                answer = self._receive_into(self._send_into(opnum, stub, head, out, tail))
             except BaseException as error:
                 raise self._broken(error, method) from None
         if answer is None or isinstance(answer, Placed):
@@ -203,28 +214,43 @@ class RpcConnection:
 
     def _send_into(
         self, opnum: int, stub: bytes, head: bytes, out: memoryview, tail: bytes
-    ) -> tuple[socket.socket, int, ScatterRead | None]:
+    ) -> _Sent:
         """Send the request of :meth:`call_into`."""
         sock, protocol = self._socket, self._protocol
         if sock is None:
             sock = self._open_socket()
+        if self._gather:
+            found = protocol.call_again(CONTEXT_ID, opnum, stub, head, out, tail)
+            if found is not None:
+                again, request, order = found
+                sock.sendall(request)
+                return _Sent(sock, out, again, order)
         call_id, buffers = protocol.request(CONTEXT_ID, opnum, (stub,))
         scatter = protocol.expect(call_id, head, out, tail) if self._gather else None
         sock.sendall(b"".join(buffers))
-        return sock, call_id, scatter
+        return _Sent(sock, out, None, (), scatter)
 
-    def _receive_into(
-        self, sock: socket.socket, call_id: int, scatter: ScatterRead | None
-    ) -> ResponseReceived | FaultReceived | Placed | None:
+    def _receive_into(self, sent: _Sent) -> ResponseReceived | FaultReceived | Placed | None:
         """Receive the answer of :meth:`call_into`."""
+        sock, out, again, order, scatter = sent
+        count = 0
+        if again is not None:
+            count = sock.recvmsg_into(order)[0]
+            if self._protocol.is_answered(again, count):
+                return None
+            if not count:
+                raise _closed()
+            scatter = again.slowly(out)
         if scatter is not None:
             while True:
-                count = sock.recvmsg_into(scatter.buffers())[0]
                 if not count:
-                    raise _closed()
+                    count = sock.recvmsg_into(scatter.buffers())[0]
+                    if not count:
+                        raise _closed()
                 scatter.received(count)
                 if scatter.complete or not scatter.predicted:
                     break
+                count = 0
             placed = self._protocol.finish(scatter)
             if scatter.exact:
                 return None
@@ -237,7 +263,7 @@ class RpcConnection:
         self._ahead = None
         try:
             assert ahead.sent is not None, "only a call that was sent is waited for"
-            ahead.answer = self._receive_into(*ahead.sent)
+            ahead.answer = self._receive_into(ahead.sent)
         except Exception as error:
             ahead.error = self._broken(error, ahead.method)
         except BaseException as error:

@@ -45,6 +45,7 @@ from eseback.rpc.interface import Interface, Operation, make_interface, operatio
 from eseback.rpc.mgmt import MANAGEMENT
 from eseback.rpc.ndr import NULL_HANDLE
 from eseback.rpc.pdu import ContextOffer
+from eseback.rpc.repeated import RepeatedCall, RepeatedRequest
 from eseback.rpc.scatter import ScatterRead
 from eseback.rpc.security import AuthToken, Buffer, Security
 from eseback.rpc.status import (
@@ -101,6 +102,8 @@ __all__ = [
     "Operation",
     "RejectReason",
     "RemoteProtocolError",
+    "RepeatedCall",
+    "RepeatedRequest",
     "RequestReceived",
     "ResponseReceived",
     "RpcError",

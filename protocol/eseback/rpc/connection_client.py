@@ -33,12 +33,14 @@ from eseback.rpc.events import (
 )
 from eseback.rpc.fragment import Buffer, fragment_request
 from eseback.rpc.header import FRAGMENT_MIN, REQUEST_SIZE, Frame
+from eseback.rpc.negotiation import accepted_contexts, check_offers
 from eseback.rpc.pdu import Auth3, Bind, BindAck, BindNak, ContextOffer, Fault, pack_bare
+from eseback.rpc.repeated import RepeatedCall
 from eseback.rpc.scatter import ScatterLayout, ScatterRead
 from eseback.rpc.scatter_signed import SignedLayout, SignedRead
 from eseback.rpc.security import AuthToken, Security, protects_calls
-from eseback.rpc.status import AuthLevel, BindFeature, ContextResult, PduType, PfcFlag
-from eseback.rpc.syntax import SyntaxId, feature_bits, feature_syntax
+from eseback.rpc.status import AuthLevel, BindFeature, PduType, PfcFlag
+from eseback.rpc.syntax import SyntaxId, feature_syntax
 
 __all__ = ["ClientConnection", "ClientState"]
 
@@ -82,6 +84,8 @@ class ClientConnection:
         self._protected = self._sealed = False
         self._shape: tuple[bytes, int, bytes, int] | None = None
         self._layout: ScatterLayout | None = None
+        self._repeated: RepeatedCall | None = None
+        self._is_quiet = False  # known to hold no bytes that were not dealt with
         self._signed_shape: tuple[bytes, int, bytes, int] | None = None
         self._signed_layout: SignedLayout | None = None
         self._simple_max = min(self.limits.fragment_max, self.limits.call_max + REQUEST_SIZE)
@@ -113,7 +117,7 @@ class ClientConnection:
         """
         if self.state is not ClientState.UNBOUND:
             raise LocalProtocolError(f"cannot bind while {self.state.value}")
-        offers = list(_checked(contexts))
+        offers = list(check_offers(contexts))
         if features:
             unused = max(offer.context_id for offer in offers) + 1
             last = offers[-1].abstract
@@ -144,7 +148,7 @@ class ClientConnection:
             )
         size, call_id = self.fragment_max, self._new_call_id()
         bind = Bind(
-            call_id, tuple(_checked(contexts)), size, size, self.assoc_group_id, token, True
+            call_id, tuple(check_offers(contexts)), size, size, self.assoc_group_id, token, True
         )
         packed = bind.pack()
         self._bind, self._bind_call_id = bind, call_id
@@ -229,6 +233,7 @@ class ClientConnection:
 
     def receive_data(self, data: Buffer) -> None:
         """Bytes from the server; none at all for the end of the stream."""
+        self._is_quiet = False
         self._inbox.add(data)
 
     def take_response(self, call_id: int, data: bytes) -> ResponseReceived | None:
@@ -318,7 +323,7 @@ class ClientConnection:
     def _on_ack(self, frame: Frame) -> BindAccepted:
         ack = BindAck.parse(frame)
         bind = self._check_answers(frame)
-        accepted, features = _accepted(bind, ack)
+        accepted, features = accepted_contexts(bind, ack)
         if not bind.alter:
             size = min(ack.max_xmit_frag, ack.max_recv_frag, self.limits.fragment_max) & ~7
             if size < FRAGMENT_MIN:
@@ -369,12 +374,65 @@ class ClientConnection:
         assert context_id is not None, "checked above"
         if self._protected:
             return self._expect_signed(call_id, head, payload, tail)
-        shape = (head, len(payload), tail, context_id)
+        return ScatterRead(call_id, self._layout_of(head, len(payload), tail, context_id), payload)
+
+    def _layout_of(self, head: bytes, size: int, tail: bytes, context_id: int) -> ScatterLayout:
+        shape = (head, size, tail, context_id)
         if self._shape != shape or self._layout is None:
-            calls.check_size(len(head) + len(payload) + len(tail))
+            self._calls.check_size(len(head) + size + len(tail))
             self._layout = ScatterLayout(*shape, self.fragment_max)
             self._shape = shape
-        return ScatterRead(call_id, self._layout, payload)
+        return self._layout
+
+    def call_again(
+        self,
+        context_id: int,
+        opnum: int,
+        stub: bytes,
+        head: bytes,
+        payload: memoryview,
+        tail: bytes,
+    ) -> tuple[RepeatedCall, bytes, list[memoryview]] | None:
+        """What `request` and `expect` do, in one go: the call, the request to send, and the buffers
+        to receive its answer into.
+
+        None where only those two will do: there are other calls, there is protection, or the
+        request is too long for one fragment. The first bytes received are reported to
+        `is_answered`. Quick if the call is the last one again but for the memory.
+        """
+        calls = self._calls
+        running = calls.running
+        if running or calls.partial or self._protected or self.state is not _OPEN:
+            return None
+        if not self._is_quiet:
+            if len(self._inbox):
+                return None
+            self._is_quiet = True
+        if payload.readonly or payload.itemsize != 1 or payload.ndim != 1:
+            return None
+        key = (context_id, opnum, stub, head, len(payload), tail)
+        call = self._repeated
+        if call is None or call.key != key:
+            if REQUEST_SIZE + len(stub) > self.fragment_max or context_id not in self.contexts:
+                return None
+            request = fragment_request(0, context_id, opnum, (stub,), self.fragment_max)
+            layout = self._layout_of(head, len(payload), tail, context_id)
+            call = self._repeated = RepeatedCall(key, b"".join(request), layout)
+        call_id = self._new_call_id()
+        request_now, order = call.start(call_id, payload)
+        running[call_id] = context_id
+        return call, request_now, order
+
+    def is_answered(self, call: RepeatedCall, count: int) -> bool:
+        """Whether the `count` bytes that were received at first are all of the answer, and it is
+        the one that was predicted; the call is over then.
+
+        If not, `RepeatedCall.slowly` gives the `ScatterRead` that has to be told of them.
+        """
+        if call.memory != call.expected or count != call.total:
+            return False
+        del self._calls.running[call.call_id]
+        return True
 
     def _expect_signed(
         self, call_id: int, head: bytes, payload: memoryview, tail: bytes
@@ -400,7 +458,7 @@ class ClientConnection:
         if not scatter.predicted:
             received = scatter.linear()
             if received:
-                self._inbox.add(received)
+                self.receive_data(received)
             return None
         if not scatter.complete:
             raise LocalProtocolError("the response is still being received")
@@ -412,35 +470,6 @@ class ClientConnection:
                 raise
         del running[scatter.call_id]
         return scatter.head(), scatter.tail()
-
-
-def _checked(contexts: Sequence[ContextOffer]) -> Sequence[ContextOffer]:
-    ids = {offer.context_id for offer in contexts}
-    if not contexts or len(ids) != len(contexts):
-        raise LocalProtocolError("contexts have to be proposed, each with an id of its own")
-    return contexts
-
-
-def _accepted(bind: Bind, ack: BindAck) -> tuple[dict[int, SyntaxId], BindFeature]:
-    """Contexts that were accepted; the server's answer is held against what was proposed."""
-    if len(ack.replies) != len(bind.contexts):
-        raise RemoteProtocolError(
-            f"{len(ack.replies)} results for {len(bind.contexts)} presentation contexts"
-        )
-    accepted, features = {}, BindFeature.NONE
-    for offer, reply in zip(bind.contexts, ack.replies, strict=True):
-        offered = feature_bits(offer.transfers[0])
-        if reply.result == ContextResult.NEGOTIATE_ACK:
-            if offered is None or reply.reason & ~offered:
-                raise RemoteProtocolError(f"features 0x{reply.reason:X} were not offered")
-            features = BindFeature(reply.reason)
-        elif reply.result == ContextResult.ACCEPTANCE:
-            if reply.transfer not in offer.transfers or offered is not None:
-                raise RemoteProtocolError(f"transfer syntax {reply.transfer} was not offered")
-            accepted[offer.context_id] = offer.abstract
-        elif reply.result > ContextResult.NEGOTIATE_ACK:
-            raise RemoteProtocolError(f"context result {reply.result} does not exist")
-    return accepted, features
 
 
 _Handler = Callable[[ClientConnection, Frame], ClientEvent | None]

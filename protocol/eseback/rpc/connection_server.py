@@ -42,6 +42,7 @@ from eseback.rpc.header import REQUEST_SIZE, Frame, VersionError, call_id_of
 from eseback.rpc.layout import Layout
 from eseback.rpc.negotiation import Agreement, agree_on_contexts, agree_on_size
 from eseback.rpc.pdu import Auth3, Bind, BindAck, BindNak, Fault, pack_bare
+from eseback.rpc.repeated import RepeatedRequest
 from eseback.rpc.security import Security, protects_calls
 from eseback.rpc.server_calls import BrokenCall, ServerCalls
 from eseback.rpc.status import BindFeature, FaultStatus, PduType, PfcFlag, RejectReason
@@ -106,6 +107,7 @@ class ServerConnection:
         self._calls = ServerCalls(self.contexts, self.limits)
         self._layout: Layout | None = None
         self._layout_key = (0, 0, 0, 0)
+        self._repeated: RepeatedRequest | None = None
         # A request of one fragment can be delivered at once if it is not longer than this.
         self._simple_max = min(self.limits.fragment_max, self.limits.call_max + REQUEST_SIZE)
 
@@ -145,7 +147,27 @@ class ServerConnection:
 
     def receive_data(self, data: Buffer) -> None:
         """Bytes from the peer; none at all for the end of the stream."""
+        self._repeated = None  # whatever comes of it: a bind, half a call, the end
         self._inbox.add(data)
+
+    def remember(self, data: bytes, head: bytes, size: int, tail: bytes) -> None:
+        """A request that `take_request` gave was answered with a stub of `size` bytes between head
+        and tail: `take_again` knows it from now on, until `receive_data` is given anything.
+        """
+        if self.state is not _OPEN or not self._auth.is_open:
+            raise LocalProtocolError("only a call without protection can be repeated")
+        self._repeated = RepeatedRequest(data, head, size, tail, self.fragment_max)
+
+    def take_again(self, data: bytes) -> RepeatedRequest | None:
+        """The request that is remembered if `data` is all of it, whatever its number.
+
+        It counts as answered: send what `RepeatedRequest.answer` gives. To answer it otherwise,
+        `take_request` is to be given the same data.
+        """
+        repeated = self._repeated
+        if repeated is None or data[16:] != repeated.behind or data[:12] != repeated.before:
+            return None
+        return None if self._calls.running else repeated
 
     def take_request(self, data: bytes) -> RequestReceived | None:
         """The call that `data` is, where it is one whole call, nothing else was received before,

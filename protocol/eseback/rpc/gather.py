@@ -17,13 +17,19 @@ _BUFFERS_MAX: Final = 1024
 _JOINED_MAX: Final = 1 << 18
 
 
-def send_gathered(sendmsg: Callable[[Sequence[Buffer]], int], buffers: Sequence[Buffer]) -> None:
-    """Send all of the buffers without joining them, whatever each `sendmsg` takes."""
+def send_gathered(
+    sendmsg: Callable[[Sequence[Buffer]], int],
+    buffers: Sequence[Buffer],
+    total: int | None = None,
+) -> None:
+    """Send all of the buffers without joining them, whatever each `sendmsg` takes. total: bytes of
+    all of them, where that is known.
+    """
     if len(buffers) > _BUFFERS_MAX:
         for start in range(0, len(buffers), _BUFFERS_MAX):
             send_gathered(sendmsg, buffers[start : start + _BUFFERS_MAX])
         return
-    left = sum(map(len, buffers))
+    left = sum(map(len, buffers)) if total is None else total
     while True:
         sent = sendmsg(buffers)
         left -= sent

@@ -110,7 +110,11 @@ class Layout:
 
     def number(self, call_id: int) -> None:
         """Write a call's number into the frame's headers."""
-        self.frame[:] = call_id.to_bytes(4, "little").join(self._between)
+        self.number_as(call_id.to_bytes(4, "little"))
+
+    def number_as(self, call_id: bytes) -> None:
+        """The same with the number as it stands in a header."""
+        self.frame[:] = call_id.join(self._between)
 
     def _between_numbers(self) -> list[bytes]:
         """The frame without the numbers, which are all that differs from call to call."""
@@ -151,7 +155,11 @@ class Layout:
     def placed(self, order: list[memoryview], payload: Buffer) -> list[memoryview]:
         """All buffers in the order of the stream; payload: in one piece."""
         out, view = order.copy(), memoryview(payload)
-        out[1::2] = [view[part] for part in self._parts]
+        parts = self._parts
+        if len(parts) == 1:
+            out[1] = view  # all of it
+        else:
+            out[1::2] = [view[part] for part in parts]
         return out
 
     def woven(self, payload: Sequence[Buffer]) -> list[Buffer]:

@@ -1,19 +1,25 @@
-"""What a server answers to a bind: sizes and presentation contexts. Pure functions."""
+"""What a server answers to a bind, and what a client makes of it. Pure functions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from attrs import frozen
 
-from eseback.rpc.errors import RemoteProtocolError
+from eseback.rpc.errors import LocalProtocolError, RemoteProtocolError
 from eseback.rpc.header import FRAGMENT_MIN
-from eseback.rpc.pdu import ContextOffer, ContextReply
+from eseback.rpc.pdu import Bind, BindAck, ContextOffer, ContextReply
 from eseback.rpc.status import BindFeature, ContextResult, ProviderReason
 from eseback.rpc.syntax import NDR32, NDR64, SyntaxId, feature_bits
 
-__all__ = ["Agreement", "agree_on_contexts", "agree_on_size"]
+__all__ = [
+    "Agreement",
+    "accepted_contexts",
+    "agree_on_contexts",
+    "agree_on_size",
+    "check_offers",
+]
 
 _INSTEAD_OF_TOO_LITTLE: Final = 2048
 
@@ -99,3 +105,36 @@ def _judge(offer: ContextOffer, interface: SyntaxId | None) -> ContextReply:
     else:
         return ContextReply(ContextResult.ACCEPTANCE, 0, NDR32)
     return ContextReply(ContextResult.PROVIDER_REJECTION, reason)
+
+
+def check_offers(contexts: Sequence[ContextOffer]) -> Sequence[ContextOffer]:
+    """What a client wants to propose; raises LocalProtocolError."""
+    ids = {offer.context_id for offer in contexts}
+    if not contexts or len(ids) != len(contexts):
+        raise LocalProtocolError("contexts have to be proposed, each with an id of its own")
+    return contexts
+
+
+def accepted_contexts(bind: Bind, ack: BindAck) -> tuple[dict[int, SyntaxId], BindFeature]:
+    """Contexts that were accepted, and features that were agreed on.
+
+    The server's answer is held against what was proposed; raises RemoteProtocolError.
+    """
+    if len(ack.replies) != len(bind.contexts):
+        raise RemoteProtocolError(
+            f"{len(ack.replies)} results for {len(bind.contexts)} presentation contexts"
+        )
+    accepted, features = {}, BindFeature.NONE
+    for offer, reply in zip(bind.contexts, ack.replies, strict=True):
+        offered = feature_bits(offer.transfers[0])
+        if reply.result == ContextResult.NEGOTIATE_ACK:
+            if offered is None or reply.reason & ~offered:
+                raise RemoteProtocolError(f"features 0x{reply.reason:X} were not offered")
+            features = BindFeature(reply.reason)
+        elif reply.result == ContextResult.ACCEPTANCE:
+            if reply.transfer not in offer.transfers or offered is not None:
+                raise RemoteProtocolError(f"transfer syntax {reply.transfer} was not offered")
+            accepted[offer.context_id] = offer.abstract
+        elif reply.result > ContextResult.NEGOTIATE_ACK:
+            raise RemoteProtocolError(f"context result {reply.result} does not exist")
+    return accepted, features

@@ -22,16 +22,18 @@ _ATTRIBUTES: Final = bytes(4)  # of a context handle; none is defined (C706 14.2
 
 class Context:
     """What a context handle stands for. ``lock`` is to be held while it is used: two connections
-    of a group may have calls on the same handle at the same time.
+    of a group may have calls on the same handle at the same time. is_open: the handle still stands
+    for it.
     """
 
-    __slots__ = ("interface", "lock", "rundown", "value")
+    __slots__ = ("interface", "is_open", "lock", "rundown", "value")
 
     def __init__(self, interface: SyntaxId, value: Any, rundown: Callable[[Any], object]) -> None:
         self.interface = interface
         self.value = value
         self.rundown = rundown
         self.lock = threading.Lock()
+        self.is_open = True
 
 
 class AssociationGroup:
@@ -92,7 +94,9 @@ class AssociationGroup:
 
     def close_context(self, handle: bytes) -> bytes:
         """A handle is over; gives the NULL handle, which the client is told."""
-        self._contexts.pop(handle, None)
+        closed = self._contexts.pop(handle, None)
+        if closed is not None:
+            closed.is_open = False
         return NULL_HANDLE
 
     def run_down(self) -> list[Exception]:
@@ -100,6 +104,7 @@ class AssociationGroup:
         failures = []
         while self._contexts:
             _, context = self._contexts.popitem()
+            context.is_open = False
             try:
                 context.rundown(context.value)
             except Exception as error:

@@ -17,11 +17,18 @@ from eseback.calls import CALL_BY_METHOD
 from eseback.errors import ConnectionLost, EseBackupError
 from eseback.rpc import BACKUP_INTERFACE, BACKUP_SYNTAX, OPERATIONS, Buffer, RequestReceived
 from eseback.rpc.backup_calls import decode_arguments, encode_error, encode_result
-from eseback.rpc.bulk import decode_read_request, decode_write, encode_read, encode_read_error
+from eseback.rpc.bulk import (
+    decode_read_request,
+    decode_write,
+    encode_read,
+    encode_read_error,
+    read_ends,
+)
 
 from .association import AssociationGroup, Context
 from .callfault import ConnectionDropped
 from .registry import Client, Handler, Service
+from .repeat import ReadAgain
 
 _WITHOUT_CONTEXT: Final = frozenset(
     {"get_nodes", "get_registered", "backup_prepare"}
@@ -152,14 +159,18 @@ class BackupService:
         held: _Held = context.value
         wanted = size if size < self._read_max else self._read_max
         client.hold(wanted)
+        read = partial(held.read, held.number, file, wanted, client.memory)
+        outcome: Sequence[memoryview] | Exception
         with context.lock:
             try:
-                data = held.read(held.number, file, wanted, client.memory)
-            except ConnectionLost:
-                raise ConnectionDropped from None
+                outcome = read()
             except EseBackupError as error:
-                return encode_read_error(error, size)
-        return encode_read(size, *data)
+                outcome = error
+        answer = partial(_read_stub, size)
+        if wanted == size and not isinstance(outcome, Exception):
+            ends = read_ends(size)
+            client.offer(ReadAgain(context, size, ends, read, answer))
+        return answer(outcome)
 
     def _write(self, client: Client, request: RequestReceived) -> Sequence[Buffer]:
         handle, file, data = decode_write(request.stub, request.little)
@@ -173,6 +184,17 @@ class BackupService:
             except EseBackupError as error:
                 return (encode_error("restore_write_file", error, ()),)
         return (encode_result("restore_write_file", None),)
+
+
+def _read_stub(size: int, outcome: Sequence[memoryview] | Exception) -> Sequence[Buffer]:
+    """The answer to a read of `size` bytes, by what the session gave or raised."""
+    if not isinstance(outcome, Exception):
+        return encode_read(size, *outcome)
+    if isinstance(outcome, ConnectionLost):
+        raise ConnectionDropped from None
+    if isinstance(outcome, EseBackupError):
+        return encode_read_error(outcome, size)
+    raise outcome
 
 
 def _denial(method: str) -> Handler:

@@ -29,6 +29,7 @@ from eseback.rpc import (
     FaultStatus,
     RejectReason,
     RemoteProtocolError,
+    RepeatedRequest,
     RequestReceived,
     ServerConnection,
     ServerState,
@@ -42,6 +43,7 @@ from .authentication import Authentication, ClientAuthentication
 from .callfault import CallFault, ConnectionDropped
 from .limits import MemoryBudget, ServerLimits
 from .registry import Handler, Service
+from .repeat import Repeatable, Repetitions
 
 log: Final = logging.getLogger("esesim.rpc")
 _CHUNK: Final = 1 << 16
@@ -105,6 +107,7 @@ class Connection:
         self._copies = 1  # of an answer: sealing writes it a second time
         self._buffer = memoryview(b"")
         self._told: set[int] = set()  # faults that the log has
+        self._repetitions = Repetitions()
         self._handlers: dict[int, Mapping[int, Handler]] = {}  # by presentation context
         self._protocol = ServerConnection(
             host.services,
@@ -134,6 +137,10 @@ class Connection:
         if size > self._lent:
             self._reserve(self._reserved + size - self._lent, FaultStatus.REMOTE_NO_MEMORY)
             self._lent = size
+
+    def offer(self, repeatable: Repeatable) -> None:
+        """See `registry.Client`."""
+        self._repetitions.offer(repeatable)
 
     # ---- for the server
 
@@ -215,9 +222,17 @@ class Connection:
             if self._is_in:
                 self.phase = _CALL
             host.counts[2] += 1
+            repeated = protocol.take_again(data)
+            if repeated is not None and self._answer_again(repeated, data):
+                idle_since = 0.0
+                continue
             request = None if buffered else protocol.take_request(data)
             if request is not None:
                 self._answer(request)
+                if self._is_in:
+                    offered = self._repetitions.after_call(data)
+                    if offered is not None:
+                        protocol.remember(data, offered.head, offered.size, offered.tail)
                 idle_since = 0.0
                 continue
             protocol.receive_data(data)
@@ -321,15 +336,37 @@ class Connection:
             self.since = monotonic()
         self._is_in = is_in
 
-    def _answer(self, request: RequestReceived) -> None:
+    def _answer_again(self, repeated: RepeatedRequest, data: bytes) -> bool:
+        """Answer a request that was answered before; False if it has to be looked at anew."""
+        repeatable, host = self._repetitions.current, self._host
+        assert repeatable is not None, "it is remembered with the request"
+        outcome = repeatable.fetch()
+        if outcome is None:
+            return False
+        if (
+            isinstance(outcome, Exception)
+            or (len(outcome[0]) if len(outcome) == 1 else sum(map(len, outcome))) != repeated.size
+        ):
+            request = self._protocol.take_request(data)
+            assert request is not None, "it is the same request"
+            self._answer(request, lambda _, __: repeatable.stub(outcome))
+            return True
+        host.counts[0] += 1
+        self._send(repeated.answer(data, outcome), repeated.total)
+        host.counts[1] += 1
+        return True
+
+    def _answer(self, request: RequestReceived, handler: Handler | None = None) -> None:
+        """Have a call carried out, by `handler` if its operation's own is not to be asked."""
         protocol, host = self._protocol, self._host
         host.counts[0] += 1
         call_id, context_id = request.call_id, request.context_id
         try:
-            handlers = self._handlers.get(context_id)
-            if handlers is None:
-                handlers = self._find_handlers(request)
-            handler = handlers.get(request.opnum)
+            if handler is None:
+                handlers = self._handlers.get(context_id)
+                if handlers is None:
+                    handlers = self._find_handlers(request)
+                handler = handlers.get(request.opnum)
             if handler is None:
                 raise CallFault(FaultStatus.OP_RANGE)
             stub = handler(self, request)
@@ -366,15 +403,18 @@ class Connection:
         self._handlers[request.context_id] = handlers
         return handlers
 
-    def _send(self, buffers: Sequence[Buffer]) -> None:
+    def _send(self, buffers: Sequence[Buffer], total: int | None = None) -> None:
+        """total: bytes of all the buffers, where that is known."""
         if self._is_in:
             self.since = monotonic()
             self.phase = _SENDING
         self._host.counts[3] += 1
-        if len(buffers) <= _FEW and sum(map(len, buffers)) <= _SMALL:
+        if total is None:
+            total = sum(map(len, buffers))
+        if total <= _SMALL and len(buffers) <= _FEW:
             self._socket.sendall(b"".join(buffers))
         elif self._gather:
-            send_gathered(self._socket.sendmsg, buffers)
+            send_gathered(self._socket.sendmsg, buffers, total)
         else:
             send_joined(self._socket.sendall, buffers)
 

@@ -15,6 +15,7 @@ from attrs import frozen
 from eseback.rpc import Buffer, Interface, Operation, RequestReceived
 
 from .association import AssociationGroup
+from .repeat import Repeatable
 
 
 class Client(Protocol):
@@ -40,6 +41,12 @@ class Client(Protocol):
     def hold(self, size: int) -> None:
         """The answer keeps so many bytes of memory, which is not the connection's own: they count
         as much. Raises CallFault like ``memory``.
+        """
+        ...
+
+    def offer(self, repeatable: Repeatable) -> None:
+        """Say how this very request could be answered if it came again. It is used until anything
+        else comes but whole calls, and by this connection only.
         """
         ...
 

@@ -179,7 +179,10 @@ class Session(RestoreCalls):
         if self._reads_otherwise:
             copied = memory(size)
             return [copied[: self.backup_read_file(context, handle, copied)]]
-        held, group = self._reader(context)
+        held = self._contexts.get(context)
+        group = None if held is None else held.group
+        if held is None or group is None:
+            held, group = self._reader(context)  # which refuses it
         with group.lock:
             read = self._admit_read(held, group, handle)
             try:

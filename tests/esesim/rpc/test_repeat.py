@@ -1,0 +1,223 @@
+"""Reads that come again: the short way is taken, and nobody can tell by the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from eseback.calls import CALL_BY_METHOD
+from eseback.errors import EseBackupError
+from eseback.rpc import (
+    BACKUP_INTERFACE,
+    NDR32,
+    BindAccepted,
+    ContextOffer,
+    FaultStatus,
+    RepeatedRequest,
+)
+from eseback.rpc.backup_calls import decode_result, encode_arguments
+from eseback.rpc.bulk import decode_read, encode_read_request
+from esebcli.rpcapi import RpcApi
+from esebcli.rpcconnection import RpcConnection
+from esesim.rpc import BackupService, RpcServer
+from tests.esesim.rpc.wire import RawClient, bound
+
+SIZE = 70_000  # two fragments
+
+
+class Scripted:
+    """A session whose reads give what a test says, in order, and then whole ones."""
+
+    def __init__(self) -> None:
+        self.script: list[Sequence[bytes] | Exception] = []
+        self.reads = 0
+
+    def backup_prepare(self, server: str, annotation: str) -> tuple[int, tuple[()]]:
+        return 7, ()
+
+    def backup_end(self, context: int) -> None:
+        pass
+
+    def read_lent(
+        self, context: int, handle: int, size: int, memory: Callable[[int], memoryview]
+    ) -> Sequence[memoryview]:
+        self.reads += 1
+        if self.script:
+            outcome = self.script.pop(0)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return [memoryview(piece) for piece in outcome]
+        return [memoryview(bytes([self.reads % 251]) * size)]
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the answers that took the short way."""
+    taken: list[int] = []
+    answer = RepeatedRequest.answer
+
+    def noted(self: RepeatedRequest, data: bytes, payload: Sequence[memoryview]) -> object:
+        taken.append(self.size)
+        return answer(self, data, payload)
+
+    monkeypatch.setattr(RepeatedRequest, "answer", noted)
+    return taken
+
+
+@pytest.fixture
+def api() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def server(api: Scripted) -> Iterator[RpcServer]:
+    service = BackupService(lambda _: api, lambda _: None, 4 << 20)  # type: ignore[arg-type, return-value]
+    with RpcServer([service.service()]) as server:
+        yield server
+
+
+def opnum(method: str) -> int:
+    found = CALL_BY_METHOD[method].opnum
+    assert found is not None
+    return found
+
+
+def prepared(client: RawClient) -> bytes:
+    stub = encode_arguments("backup_prepare", ("S", "A"))
+    answer = client.call(0, opnum("backup_prepare"), bytes(stub))
+    assert isinstance(answer, bytes)
+    handle: bytes = decode_result("backup_prepare", answer, True)[0]
+    return handle
+
+
+def read(client: RawClient, handle: bytes, size: int = SIZE, context: int = 0) -> bytes | int:
+    answer = client.call(context, opnum("backup_read_file"), encode_read_request(handle, 1, size))
+    return answer if isinstance(answer, int) else bytes(decode_read(answer, size))
+
+
+def full(api: Scripted, size: int = SIZE) -> bytes:
+    return bytes([api.reads % 251]) * size
+
+
+@pytest.mark.parametrize("size", [16, 5000, SIZE, 1 << 20])
+def test_the_third_read_takes_the_short_way(
+    server: RpcServer, api: Scripted, short: list[int], size: int
+) -> None:
+    with bound(server, BACKUP_INTERFACE) as client:
+        handle = prepared(client)
+        for number in range(1, 6):
+            assert read(client, handle, size) == full(api, size)
+            assert api.reads == number
+    assert short == [size] * 3
+    assert server.counts[0] == server.counts[1] == 6
+
+
+def test_other_outcomes_are_answered_as_ever_and_nothing_is_read_twice(
+    server: RpcServer, api: Scripted, short: list[int]
+) -> None:
+    with bound(server, BACKUP_INTERFACE) as client:
+        handle = prepared(client)
+        for _ in range(3):
+            assert read(client, handle) == full(api)
+        api.script = [
+            [b"s" * 100],
+            [b"p" * 30_000, b"q" * 40_000],
+            EseBackupError.from_name("hrInvalidHandle", "backup_read_file"),
+            RuntimeError("ours"),
+            [],
+        ]
+        assert read(client, handle) == b"s" * 100
+        assert read(client, handle) == b"p" * 30_000 + b"q" * 40_000
+        with pytest.raises(EseBackupError, match="hrInvalidHandle"):
+            read(client, handle)
+        assert read(client, handle) == FaultStatus.UNSPECIFIED
+        assert read(client, handle) == b""
+        assert read(client, handle) == full(api)
+        assert api.reads == 9
+    assert short == [SIZE] * 3
+
+
+def test_a_context_that_another_connection_closed_is_gone(
+    server: RpcServer, api: Scripted, short: list[int]
+) -> None:
+    with bound(server, BACKUP_INTERFACE) as client:
+        handle = prepared(client)
+        for _ in range(4):
+            read(client, handle)
+        with bound(server, BACKUP_INTERFACE, group=client.core.assoc_group_id) as other:
+            other.call(0, opnum("backup_end"), bytes(encode_arguments("backup_end", (handle,))))
+        assert read(client, handle) == FaultStatus.CONTEXT_MISMATCH
+        assert api.reads == 4
+    assert short == [SIZE] * 2
+
+
+def test_other_calls_and_sizes_come_between(
+    server: RpcServer, api: Scripted, short: list[int]
+) -> None:
+    with bound(server, BACKUP_INTERFACE) as client:
+        first, second = prepared(client), prepared(client)
+        for handle, size in [(first, SIZE)] * 3 + [(second, SIZE), (first, 100), (first, SIZE)] * 3:
+            assert read(client, handle, size) == full(api, size)
+        prepared(client)
+        assert read(client, first) == full(api)
+    assert len(short) >= 4
+
+
+def test_after_an_alter_context_it_begins_anew(
+    server: RpcServer, api: Scripted, short: list[int]
+) -> None:
+    with bound(server, BACKUP_INTERFACE) as client:
+        handle = prepared(client)
+        for _ in range(3):
+            read(client, handle)
+        offer = ContextOffer(1, BACKUP_INTERFACE.syntax, (NDR32,))
+        client.socket.sendall(b"".join(client.core.alter([offer])))
+        assert isinstance(client.event(), BindAccepted)
+        assert len(short) == 1
+        assert read(client, handle) == full(api)
+        assert len(short) == 1
+        for _ in range(3):
+            assert read(client, handle, context=1) == full(api)
+        assert len(short) == 2
+
+
+def test_a_request_in_two_pieces_is_put_together(
+    server: RpcServer, api: Scripted, short: list[int]
+) -> None:
+    with bound(server, BACKUP_INTERFACE) as client:
+        handle = prepared(client)
+        for _ in range(3):
+            read(client, handle)
+        stub = encode_read_request(handle, 1, SIZE)
+        _, buffers = client.core.request(0, opnum("backup_read_file"), [stub])
+        data = b"".join(buffers)
+        client.socket.sendall(data[:20])
+        with bound(server, BACKUP_INTERFACE) as other:  # so that the first piece has come
+            prepared(other)
+        client.socket.sendall(data[20:])
+        event = client.event()
+        assert bytes(decode_read(event.stub, SIZE)) == full(api)  # type: ignore[union-attr]
+    assert api.reads == 4
+
+
+def test_the_client_says_the_same_and_keeps_nothing(
+    server: RpcServer, api: Scripted, short: list[int]
+) -> None:
+    client = RpcApi(RpcConnection(*server.address))
+    try:
+        context, _ = client.backup_prepare("S", "A")
+        buffer = bytearray(SIZE)
+        for _ in range(4):
+            assert client.backup_read_file(context, 1, buffer) == SIZE
+            assert bytes(buffer) == full(api)
+        api.script = [[b"x" * 5], EseBackupError.from_name("hrInvalidHandle", "backup_read_file")]
+        assert client.backup_read_file(context, 1, buffer) == 5
+        assert bytes(buffer[:5]) == b"xxxxx"
+        with pytest.raises(EseBackupError, match="hrInvalidHandle"):
+            client.backup_read_file(context, 1, buffer)
+        assert client.backup_read_file(context, 1, buffer) == SIZE
+        buffer += b"longer"  # nobody holds a view of it
+    finally:
+        client.close()
+    assert len(short) == 3
