@@ -6,12 +6,13 @@ server does. What is left is what a call costs and one copy into the caller's bu
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from benchmarks.conftest import Measure
-from benchmarks.servers import quiet_topology, running_backup
+from benchmarks.servers import quiet_topology, running_backup, write_out
 from benchmarks.table import Goal, GoalKind
 from esesim import SimulatedServer
 
@@ -26,10 +27,10 @@ def bench_read_database(
 ) -> None:
     buffer = memoryview(bytearray(buffer_size))
     file = tmp_path / "plain"
-    with (
-        SimulatedServer(quiet_topology(messages=4000)) as server,
-        running_backup(server) as backup,
-    ):
+    with ExitStack() as stack:
+        server = stack.enter_context(SimulatedServer(quiet_topology(messages=4000)))
+        write_out(server)
+        backup = stack.enter_context(running_backup(server))
         api, context = backup.api, backup.context
 
         def read_through_session() -> int:

@@ -11,7 +11,7 @@ import threading
 
 from attrs import evolve
 
-from benchmarks.servers import MIB, quiet_topology
+from benchmarks.servers import MIB, quiet_topology, write_out
 from eseback.rpc import Limits
 from esesim import SimulatedServer, Topology
 from esesim.engine.goodpages import GoodPages
@@ -99,6 +99,8 @@ def main() -> None:
     if options.users:
         authentication = Authentication(Users([User.make("", USER, PASSWORD, may_back_up=True)]))
     with SimulatedServer(topology_of(options)) as simulated:
+        if not options.virtual:
+            write_out(simulated)
         if options.verify:
             verify_everything(simulated)
         computers = Computers([simulated])

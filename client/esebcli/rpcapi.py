@@ -23,7 +23,7 @@ from eseback.constants import (
 )
 from eseback.errors import EseBackupError
 from eseback.jeterr import JetErr
-from eseback.rpc import BadStubData, NotRepresentable, ResponseReceived
+from eseback.rpc import BadStubData, ForeseenCall, NotRepresentable, ResponseReceived
 from eseback.rpc.backup_calls import decode_result, encode_arguments
 from eseback.rpc.bulk import (
     check_read,
@@ -41,7 +41,7 @@ from eseback.structures import (
     RestoreEnvironment,
     RestoreFile,
 )
-from esebcli.rpcconnection import Placed, RpcConnection, violation
+from esebcli.rpcconnection import CONTEXT_ID, Placed, RpcConnection, violation
 
 _MIB: Final = 1 << 20
 _READ_MAX: Final = 4 * _MIB
@@ -52,16 +52,12 @@ _READ_OPNUM: Final = _OPNUM[_READ]
 
 
 class _Read(NamedTuple):
-    """A read of so many bytes of a file: the stub of its request, and what is expected to stand
-    around the data in that of its answer.
-    """
+    """A read of so many bytes of a file, and the call that it is."""
 
-    held: bytes  # the context's handle
+    context: int
     handle: int
     size: int
-    stub: bytes
-    head: bytes
-    tail: bytes
+    call: ForeseenCall
 
 
 class RpcApi:
@@ -118,9 +114,9 @@ class RpcApi:
     def backup_read_file(self, context: int, handle: int, buffer: WriteableBuffer) -> int:
         """See BackupApi. One call never reads more than 4 MiB."""
         out = _writable(buffer)
-        _, _, size, stub, head, tail = self._read_request(context, handle, len(out))
-        answer = self._connection.call_into(_READ, _READ_OPNUM, stub, head, out, tail)
-        return size if answer is None else _read_result(answer, out)
+        call = self._read_call(context, handle, len(out))
+        answer = self._connection.call_into(_READ, call, out)
+        return call.size if answer is None else _read_result(answer, out)
 
     @property
     def can_read_ahead(self) -> bool:
@@ -135,26 +131,28 @@ class RpcApi:
         """
         try:
             out = _writable(buffer)
-            read = self._read_request(context, handle, len(out))
+            call = self._read_call(context, handle, len(out))
         except EseBackupError as error:
             return partial(_raise, error)
-        ahead = self._connection.start_into(
-            _READ, _READ_OPNUM, read.stub, read.head, out, read.tail
-        )
+        ahead = self._connection.start_into(_READ, call, out)
         return lambda: _read_result(self._connection.finish_into(ahead), out)
 
-    def _read_request(self, context: int, handle: int, size: int) -> _Read:
+    def _read_call(self, context: int, handle: int, size: int) -> ForeseenCall:
         """A read of so many bytes; nearly always the last one again."""
-        held = self._handles.get(context) or self._handle(context, _READ)
         last = self._last_read
-        if last is not None and last[0] is held and last[1] is handle and last[2] == size:
-            return last
+        if last is not None:
+            last_context, last_handle, last_size, call = last
+            if last_context is context and last_handle is handle and last_size == size:
+                return call
+        held = self._handle(context, _READ)
         try:
             stub = encode_read_request(held, handle, size)
         except NotRepresentable as error:
             raise _unusable(_READ, error) from None
-        last = self._last_read = _Read(held, handle, size, stub, *read_ends(size))
-        return last
+        head, tail = read_ends(size)
+        call = ForeseenCall(CONTEXT_ID, _READ_OPNUM, stub, head, size, tail)
+        self._last_read = _Read(context, handle, size, call)
+        return call
 
     def backup_close_file(self, context: int, handle: int) -> None:
         """See BackupApi."""
@@ -181,7 +179,7 @@ class RpcApi:
     def backup_end(self, context: int) -> None:
         """See BackupApi."""
         self._call_in("backup_end", context)
-        self._handles.pop(context, None)
+        self._forget(context)
 
     # ---- restore
 
@@ -272,7 +270,7 @@ class RpcApi:
     def restore_close(self, context: int, flag: RestoreClose) -> None:
         """See BackupApi."""
         self._call_in("restore_close", context, flag)
-        self._handles.pop(context, None)
+        self._forget(context)
 
     def snapshot_start(self, context: int, databases: str, flags: int) -> None:
         """See BackupApi."""
@@ -306,6 +304,10 @@ class RpcApi:
         number = next(self._numbers)
         self._handles[number] = handle
         return number
+
+    def _forget(self, context: int) -> None:
+        self._handles.pop(context, None)
+        self._last_read = None
 
     def _handle(self, context: int, method: str) -> bytes:
         found = self._handles.get(context)

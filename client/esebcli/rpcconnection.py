@@ -32,6 +32,7 @@ from eseback.rpc import (
     Credentials,
     FaultReceived,
     FaultStatus,
+    ForeseenCall,
     Initiator,
     Limits,
     RejectReason,
@@ -59,14 +60,9 @@ class Placed(NamedTuple):
     tail: bytes
 
 
-class _Sent(NamedTuple):
-    """A call that was sent, and how its answer is received: in one go, in place, or neither."""
-
-    sock: socket.socket
-    out: memoryview
-    again: RepeatedCall | None
-    order: Sequence[memoryview] = ()
-    scatter: ScatterRead | None = None
+_Sent = tuple[socket.socket, memoryview, list[memoryview], RepeatedCall | None, ScatterRead | None]
+"""A call that was sent, where its data goes, and how its answer is received: all of it into the
+buffers of a list, in place piece by piece, or neither. A named tuple takes too long to make."""
 
 
 @define(eq=False)
@@ -158,9 +154,9 @@ class RpcConnection:
         return self._response(other, method)
 
     def call_into(
-        self, method: str, opnum: int, stub: bytes, head: bytes, out: memoryview, tail: bytes
+        self, method: str, call: ForeseenCall, out: memoryview
     ) -> ResponseReceived | Placed | None:
-        """Make a call whose answer is probably ``head``, the bytes of ``out``, and ``tail``.
+        """Make a call whose answer is probably the foreseen one, its data in ``out``.
 
         None if that is what came. Head and tail if they are others, else the whole answer. Raises
         what :meth:`call` does.
@@ -169,16 +165,25 @@ class RpcConnection:
             try:
                 if self._ahead is not None:
                     self._settle(self._ahead)
-                answer = self._receive_into(self._send_into(opnum, stub, head, out, tail))
+                found = self._protocol.call_again(call, out) if self._gather else None
+                if found is None:
+                    answer = self._receive_into(self._send_into(call, out))
+                else:
+                    # The same two steps, written out: a backup does hardly anything else.
+                    again, request, order = found
+                    sock = self._open_socket()
+                    sock.sendall(request)
+                    count = sock.recvmsg_into(order)[0]
+                    if self._protocol.is_answered(again, count):
+                        return None
+                    answer = self._receive_slowly(sock, again.slowly(out), count)
             except BaseException as error:
                 raise self._broken(error, method) from None
         if answer is None or isinstance(answer, Placed):
             return answer
         return self._response(answer, method)
 
-    def start_into(
-        self, method: str, opnum: int, stub: bytes, head: bytes, out: memoryview, tail: bytes
-    ) -> CallAhead:
+    def start_into(self, method: str, call: ForeseenCall, out: memoryview) -> CallAhead:
         """The first half of :meth:`call_into`; :meth:`finish_into` is the second.
 
         Until then ``out`` belongs to the call. Another call that is made meanwhile waits for its
@@ -190,7 +195,7 @@ class RpcConnection:
             try:
                 if self._ahead is not None:
                     self._settle(self._ahead)
-                ahead.sent = self._send_into(opnum, stub, head, out, tail)
+                ahead.sent = self._send_into(call, out)
                 self._ahead = ahead
             except Exception as error:
                 ahead.error = self._broken(error, method)
@@ -212,51 +217,47 @@ class RpcConnection:
 
     # ---- within
 
-    def _send_into(
-        self, opnum: int, stub: bytes, head: bytes, out: memoryview, tail: bytes
-    ) -> _Sent:
+    def _send_into(self, call: ForeseenCall, out: memoryview) -> _Sent:
         """Send the request of :meth:`call_into`."""
-        sock, protocol = self._socket, self._protocol
-        if sock is None:
-            sock = self._open_socket()
+        sock, protocol = self._open_socket(), self._protocol
         if self._gather:
-            found = protocol.call_again(CONTEXT_ID, opnum, stub, head, out, tail)
+            found = protocol.call_again(call, out)
             if found is not None:
                 again, request, order = found
                 sock.sendall(request)
-                return _Sent(sock, out, again, order)
-        call_id, buffers = protocol.request(CONTEXT_ID, opnum, (stub,))
-        scatter = protocol.expect(call_id, head, out, tail) if self._gather else None
+                return sock, out, order, again, None
+        call_id, buffers = protocol.request(call.context_id, call.opnum, (call.stub,))
+        scatter = protocol.expect(call_id, call.head, out, call.tail) if self._gather else None
         sock.sendall(b"".join(buffers))
-        return _Sent(sock, out, None, (), scatter)
+        return sock, out, [], None, scatter
 
     def _receive_into(self, sent: _Sent) -> ResponseReceived | FaultReceived | Placed | None:
         """Receive the answer of :meth:`call_into`."""
-        sock, out, again, order, scatter = sent
-        count = 0
+        sock, out, order, again, scatter = sent
         if again is not None:
             count = sock.recvmsg_into(order)[0]
             if self._protocol.is_answered(again, count):
                 return None
+            return self._receive_slowly(sock, again.slowly(out), count)
+        if scatter is not None:
+            return self._receive_slowly(sock, scatter, sock.recvmsg_into(scatter.buffers())[0])
+        return self._next_answer()
+
+    def _receive_slowly(
+        self, sock: socket.socket, scatter: ScatterRead, count: int
+    ) -> ResponseReceived | FaultReceived | Placed | None:
+        """Receive an answer of which the first `count` bytes are in place already."""
+        while True:
             if not count:
                 raise _closed()
-            scatter = again.slowly(out)
-        if scatter is not None:
-            while True:
-                if not count:
-                    count = sock.recvmsg_into(scatter.buffers())[0]
-                    if not count:
-                        raise _closed()
-                scatter.received(count)
-                if scatter.complete or not scatter.predicted:
-                    break
-                count = 0
-            placed = self._protocol.finish(scatter)
-            if scatter.exact:
-                return None
-            if placed is not None:
-                return Placed(*placed)
-        return self._next_answer()
+            scatter.received(count)
+            if scatter.complete or not scatter.predicted:
+                break
+            count = sock.recvmsg_into(scatter.buffers())[0]
+        placed = self._protocol.finish(scatter)
+        if scatter.exact:
+            return None
+        return self._next_answer() if placed is None else Placed(*placed)
 
     def _settle(self, ahead: CallAhead) -> None:
         """Have the answer to the call that was started, or what went wrong."""

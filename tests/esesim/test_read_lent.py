@@ -152,9 +152,9 @@ def test_whoever_reads_in_a_way_of_its_own_lends_nothing() -> None:
         assert b"".join(odd.lent(handle[1], 1 << 16)) == expected.upper() != expected
     plain, odd = Reader(), Reader()
     odd.session.__class__ = LowerCase
-    odd.session._reads_otherwise = True  # as if it had been made as one
+    odd.session._lends_nothing = True  # as if it had been made as one
     opened = odd.open(odd.files[0])
     again = plain.open(plain.files[0])
     assert b"".join(odd.lent(opened, 1 << 16)) == plain.read(again, 1 << 16).lower()
-    assert LowerCase(odd.session._store)._reads_otherwise
-    assert not odd.server.session()._reads_otherwise
+    assert LowerCase(odd.session._store)._lends_nothing
+    assert not odd.server.session()._lends_nothing

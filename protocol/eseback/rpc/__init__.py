@@ -45,7 +45,7 @@ from eseback.rpc.interface import Interface, Operation, make_interface, operatio
 from eseback.rpc.mgmt import MANAGEMENT
 from eseback.rpc.ndr import NULL_HANDLE
 from eseback.rpc.pdu import ContextOffer
-from eseback.rpc.repeated import RepeatedCall, RepeatedRequest
+from eseback.rpc.repeated import ForeseenCall, RepeatedCall, RepeatedRequest
 from eseback.rpc.scatter import ScatterRead
 from eseback.rpc.security import AuthToken, Buffer, Security
 from eseback.rpc.status import (
@@ -93,6 +93,7 @@ __all__ = [
     "Credentials",
     "FaultReceived",
     "FaultStatus",
+    "ForeseenCall",
     "Initiator",
     "Interface",
     "Limits",

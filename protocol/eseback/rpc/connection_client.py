@@ -35,7 +35,7 @@ from eseback.rpc.fragment import Buffer, fragment_request
 from eseback.rpc.header import FRAGMENT_MIN, REQUEST_SIZE, Frame
 from eseback.rpc.negotiation import accepted_contexts, check_offers
 from eseback.rpc.pdu import Auth3, Bind, BindAck, BindNak, ContextOffer, Fault, pack_bare
-from eseback.rpc.repeated import RepeatedCall
+from eseback.rpc.repeated import ForeseenCall, RepeatedCall
 from eseback.rpc.scatter import ScatterLayout, ScatterRead
 from eseback.rpc.scatter_signed import SignedLayout, SignedRead
 from eseback.rpc.security import AuthToken, Security, protects_calls
@@ -85,7 +85,7 @@ class ClientConnection:
         self._shape: tuple[bytes, int, bytes, int] | None = None
         self._layout: ScatterLayout | None = None
         self._repeated: RepeatedCall | None = None
-        self._is_quiet = False  # known to hold no bytes that were not dealt with
+        self._ready: RepeatedCall | None = None  # the same, where nothing stands in its way
         self._signed_shape: tuple[bytes, int, bytes, int] | None = None
         self._signed_layout: SignedLayout | None = None
         self._simple_max = min(self.limits.fragment_max, self.limits.call_max + REQUEST_SIZE)
@@ -152,6 +152,7 @@ class ClientConnection:
         )
         packed = bind.pack()
         self._bind, self._bind_call_id = bind, call_id
+        self._ready = None
         self.state = ClientState.ALTERING
         return [packed]
 
@@ -163,6 +164,7 @@ class ClientConnection:
     def set_security(self, security: Security) -> None:
         """The authentication has ended: from now on calls are protected by this context."""
         self._check_open()
+        self._ready = None
         self.security = security
         self._protected = protects_calls(security)
         self._sealed = security.level >= AuthLevel.PRIVACY
@@ -194,6 +196,7 @@ class ClientConnection:
                 )
             if len(running) >= self.limits.outstanding_max:
                 raise LocalProtocolError(f"{len(running)} calls are running already")
+        self._ready = None
         call_id = self._new_call_id()
         buffers = fragment_request(
             call_id, context_id, opnum, stub, self.fragment_max, self.security, object_uuid, maybe
@@ -233,7 +236,7 @@ class ClientConnection:
 
     def receive_data(self, data: Buffer) -> None:
         """Bytes from the server; none at all for the end of the stream."""
-        self._is_quiet = False
+        self._ready = None
         self._inbox.add(data)
 
     def take_response(self, call_id: int, data: bytes) -> ResponseReceived | None:
@@ -385,53 +388,55 @@ class ClientConnection:
         return self._layout
 
     def call_again(
-        self,
-        context_id: int,
-        opnum: int,
-        stub: bytes,
-        head: bytes,
-        payload: memoryview,
-        tail: bytes,
+        self, call: ForeseenCall, payload: memoryview
     ) -> tuple[RepeatedCall, bytes, list[memoryview]] | None:
         """What `request` and `expect` do, in one go: the call, the request to send, and the buffers
-        to receive its answer into.
+        to receive its answer into. payload: writeable, `call.size` bytes in one piece.
 
         None where only those two will do: there are other calls, there is protection, or the
         request is too long for one fragment. The first bytes received are reported to
-        `is_answered`. Quick if the call is the last one again but for the memory.
+        `is_answered`. Quick if the call is the very one that was made last.
         """
-        calls = self._calls
-        running = calls.running
-        if running or calls.partial or self._protected or self.state is not _OPEN:
-            return None
-        if not self._is_quiet:
-            if len(self._inbox):
+        again = self._ready
+        if again is None or again.call is not call:
+            again = self._prepared(call)
+            if again is None:
                 return None
-            self._is_quiet = True
-        if payload.readonly or payload.itemsize != 1 or payload.ndim != 1:
-            return None
-        key = (context_id, opnum, stub, head, len(payload), tail)
-        call = self._repeated
-        if call is None or call.key != key:
-            if REQUEST_SIZE + len(stub) > self.fragment_max or context_id not in self.contexts:
-                return None
-            request = fragment_request(0, context_id, opnum, (stub,), self.fragment_max)
-            layout = self._layout_of(head, len(payload), tail, context_id)
-            call = self._repeated = RepeatedCall(key, b"".join(request), layout)
-        call_id = self._new_call_id()
-        request_now, order = call.start(call_id, payload)
-        running[call_id] = context_id
-        return call, request_now, order
+        if len(payload) != call.size:
+            raise LocalProtocolError(f"{len(payload)} bytes of memory for {call.size}")
+        self._ready = None
+        self._last_call_id = call_id = self._last_call_id % _CALL_ID_MAX + 1
+        self._calls.running[call_id] = call.context_id
+        request, order = again.start(call_id, payload)
+        return again, request, order
 
-    def is_answered(self, call: RepeatedCall, count: int) -> bool:
+    def _prepared(self, call: ForeseenCall) -> RepeatedCall | None:
+        calls, again = self._calls, self._repeated
+        if calls.running or calls.partial or self._protected or self.state is not _OPEN:
+            return None
+        if len(self._inbox):
+            return None
+        if again is not None and again.call == call:
+            again.call = call
+            return again
+        context_id, opnum, stub, head, size, tail = call
+        if REQUEST_SIZE + len(stub) > self.fragment_max or context_id not in self.contexts:
+            return None
+        request = fragment_request(0, context_id, opnum, (stub,), self.fragment_max)
+        layout = self._layout_of(head, size, tail, context_id)
+        self._repeated = RepeatedCall(call, b"".join(request), layout)
+        return self._repeated
+
+    def is_answered(self, again: RepeatedCall, count: int) -> bool:
         """Whether the `count` bytes that were received at first are all of the answer, and it is
-        the one that was predicted; the call is over then.
+        the one that was foreseen; the call is over then.
 
         If not, `RepeatedCall.slowly` gives the `ScatterRead` that has to be told of them.
         """
-        if call.memory != call.expected or count != call.total:
+        if count != again.total or again.memory != again.expected:
             return False
-        del self._calls.running[call.call_id]
+        del self._calls.running[again.call_id]
+        self._ready = again
         return True
 
     def _expect_signed(

@@ -10,7 +10,7 @@ from typing import Final
 
 from eseback.rpc.fragment import Buffer
 
-__all__ = ["send_gathered", "send_joined"]
+__all__ = ["send_gathered", "send_joined", "send_rest"]
 
 _BUFFERS_MAX: Final = 1024
 """IOV_MAX of Linux, macOS and the BSDs: POSIX guarantees 16, all of them take 1024."""
@@ -30,12 +30,19 @@ def send_gathered(
             send_gathered(sendmsg, buffers[start : start + _BUFFERS_MAX])
         return
     left = sum(map(len, buffers)) if total is None else total
-    while True:
-        sent = sendmsg(buffers)
-        left -= sent
-        if left <= 0:
-            return
+    sent = sendmsg(buffers)
+    if sent < left:
+        send_rest(sendmsg, buffers, left, sent)
+
+
+def send_rest(
+    sendmsg: Callable[[Sequence[Buffer]], int], buffers: Sequence[Buffer], total: int, sent: int
+) -> None:
+    """Send what a `sendmsg` of all the buffers, `total` bytes, has not taken after all."""
+    while sent < total:
+        total -= sent
         buffers = _after(buffers, sent)
+        sent = sendmsg(buffers)
 
 
 def send_joined(sendall: Callable[[Buffer], object], buffers: Sequence[Buffer]) -> None:

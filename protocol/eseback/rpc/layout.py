@@ -32,19 +32,23 @@ class Layout:
 
     `frame` is everything but the payload, in the order of the stream; `order` are views of it, with
     empty ones in the places of the payload's parts. `headers` are the offsets of headers in it.
-    `ends` are the offsets in the stream at which each header is complete.
+    `ends` are the offsets in the stream at which each header is complete. `parts` are the slices of
+    the payload for the odd places of the order; `between` is the frame cut at the calls' numbers.
     """
 
     __slots__ = (
-        "_between",
         "_ends_now",
         "_head",
-        "_parts",
         "_tail",
+        "_woven",
+        "_woven_parts",
+        "_woven_sizes",
+        "between",
         "ends",
         "frame",
         "headers",
         "order",
+        "parts",
         "shape",
         "total",
     )
@@ -62,7 +66,7 @@ class Layout:
         self.ends = [
             REQUEST_SIZE + (REQUEST_SIZE + capacity) * number for number in range(len(sizes))
         ]
-        self._parts: list[slice] = []  # of the payload, for the odd places of the order
+        self.parts: list[slice] = []
         # Where they stand in the frame, nearly always in one piece, and from which byte of them.
         self._head: list[tuple[slice, int]] = []
         self._tail: list[tuple[slice, int]] = []
@@ -80,7 +84,7 @@ class Layout:
             frame += bytes(before)
             low, high = max(start - head, 0), min(end - head, payload)
             if low < high:
-                self._parts.append(slice(low, high))
+                self.parts.append(slice(low, high))
                 cuts.append(len(frame))
             behind = max(end - max(start, head + payload), 0)
             if behind:
@@ -91,7 +95,11 @@ class Layout:
         self.frame = frame
         self.order = self.over(frame, cuts)
         self._ends_now: tuple[Buffer, Buffer] | None = None
-        self._between = self._between_numbers()
+        # Of payloads in pieces of certain sizes: the buffers, and of which piece which part is one.
+        self._woven_sizes: tuple[int, ...] | None = None
+        self._woven: list[Buffer] = []
+        self._woven_parts: list[tuple[int, int, slice]] = []
+        self.between = self._between_numbers()
 
     def over(self, memory: bytearray, cuts: Sequence[int] | None = None) -> list[memoryview]:
         """`order` for other memory of the same size."""
@@ -114,7 +122,7 @@ class Layout:
 
     def number_as(self, call_id: bytes) -> None:
         """The same with the number as it stands in a header."""
-        self.frame[:] = call_id.join(self._between)
+        self.frame[:] = call_id.join(self.between)
 
     def _between_numbers(self) -> list[bytes]:
         """The frame without the numbers, which are all that differs from call to call."""
@@ -132,7 +140,7 @@ class Layout:
         for place, start in self._tail:
             frame[place] = tail[start : start + place.stop - place.start]
         self._ends_now = bytes(head), bytes(tail)
-        self._between = self._between_numbers()
+        self.between = self._between_numbers()
 
     def filled(self, call_id: int, stub: Sequence[Buffer]) -> list[Buffer]:
         """A response as buffers to send, good until the next one; the stub's first and last buffer
@@ -154,31 +162,35 @@ class Layout:
 
     def placed(self, order: list[memoryview], payload: Buffer) -> list[memoryview]:
         """All buffers in the order of the stream; payload: in one piece."""
-        out, view = order.copy(), memoryview(payload)
-        parts = self._parts
-        if len(parts) == 1:
-            out[1] = view  # all of it
-        else:
-            out[1::2] = [view[part] for part in parts]
+        out = order.copy()
+        out[1::2] = map(memoryview(payload).__getitem__, self.parts)
         return out
 
     def woven(self, payload: Sequence[Buffer]) -> list[Buffer]:
         """The same for the frame, with the payload in any number of pieces."""
-        out: list[Buffer] = []
-        order, pieces = self.order, iter(payload)
-        piece, start, left = memoryview(b""), 0, 0
-        for number, part in enumerate(self._parts):
-            out.append(order[2 * number])
+        pieces = [memoryview(piece) for piece in payload]
+        sizes = tuple(map(len, pieces))
+        if sizes != self._woven_sizes:
+            self._weave(sizes)
+        out = self._woven.copy()
+        for place, number, part in self._woven_parts:
+            out[place] = pieces[number][part]
+        return out
+
+    def _weave(self, sizes: tuple[int, ...]) -> None:
+        """Find the places of pieces of such sizes: as a rule many payloads are cut alike."""
+        woven: list[Buffer] = []
+        self._woven_parts = []
+        number = start = 0  # of the piece that is used next
+        for place, part in enumerate(self.parts):
+            woven.append(self.order[2 * place])
             wanted = part.stop - part.start
             while wanted:
-                if not left:
-                    piece = memoryview(next(pieces))
-                    start, left = 0, len(piece)
-                    continue
-                take = wanted if wanted < left else left
-                out.append(piece[start : start + take])
-                start += take
-                left -= take
-                wanted -= take
-        out.append(order[-1])
-        return out
+                take = min(wanted, sizes[number] - start)
+                if take:
+                    self._woven_parts.append((len(woven), number, slice(start, start + take)))
+                    woven.append(b"")
+                start, wanted = start + take, wanted - take
+                if start == sizes[number]:
+                    number, start = number + 1, 0
+        self._woven, self._woven_sizes = [*woven, self.order[-1]], sizes

@@ -10,13 +10,13 @@ fragment and without protection ever gets here, because nothing else is remember
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from eseback.rpc.fragment import Buffer
 from eseback.rpc.layout import Layout
 from eseback.rpc.scatter import ScatterLayout, ScatterRead
 
-__all__ = ["RepeatedCall", "RepeatedRequest"]
+__all__ = ["ForeseenCall", "RepeatedCall", "RepeatedRequest"]
 
 _BEFORE: Final = slice(0, 12)  # the header up to the call's number
 _ID: Final = slice(12, 16)
@@ -31,54 +31,88 @@ class RepeatedRequest:
     answer's stub around `size` bytes of data. total: bytes of the whole answer.
     """
 
-    __slots__ = ("_layout", "_order", "before", "behind", "size", "total")
+    __slots__ = (
+        "_between",
+        "_frame",
+        "_layout",
+        "_order",
+        "_parts",
+        "before",
+        "behind",
+        "size",
+        "total",
+    )
 
     def __init__(self, data: bytes, head: bytes, size: int, tail: bytes, fragment_max: int) -> None:
         self.before, self.behind = data[_BEFORE], data[_BEHIND]
         context_id = int.from_bytes(data[_CONTEXT_ID], "little")
-        self._layout = Layout((len(head), size, len(tail)), context_id, fragment_max)
-        self._layout.surround(head, tail)
-        self._order = self._layout.order
+        layout = self._layout = Layout((len(head), size, len(tail)), context_id, fragment_max)
+        layout.surround(head, tail)
+        self._frame, self._parts, self._between = layout.frame, layout.parts, layout.between
+        self._order = layout.order
         self.size = size
-        self.total = self._layout.total
+        self.total = layout.total
 
-    def answer(self, data: bytes, payload: Sequence[memoryview]) -> Sequence[Buffer]:
-        """Buffers of the answer to the request `data`, good until the next one; payload: `size`
-        bytes in any number of pieces.
+    def answer(self, data: bytes, payload: Sequence[memoryview]) -> Sequence[Buffer] | None:
+        """Buffers of the answer to the request `data`, good until the next one; payload: in any
+        number of pieces. None if it has not `size` bytes.
         """
-        layout = self._layout
-        layout.number_as(data[_ID])
         if len(payload) == 1:
-            return layout.placed(self._order, payload[0])
-        return layout.woven(payload)
+            piece = payload[0]
+            if len(piece) != self.size:
+                return None
+            self._frame[:] = data[_ID].join(self._between)
+            order = self._order.copy()
+            order[1::2] = map(piece.__getitem__, self._parts)
+            return order
+        if sum(map(len, payload)) != self.size:
+            return None
+        self._frame[:] = data[_ID].join(self._between)
+        return self._layout.woven(payload)
+
+
+class ForeseenCall(NamedTuple):
+    """A call, and the answer that it probably gets: `size` bytes of data between head and tail."""
+
+    context_id: int
+    opnum: int
+    stub: bytes
+    head: bytes
+    size: int
+    tail: bytes
 
 
 class RepeatedCall:
     """At the client: a call that is ready to be made, as often as wanted, one at a time.
 
     Made by `ClientConnection.call_again`. request: its bytes, with any number. scatter: where its
-    answer goes, and what it will be: then `memory` is as `expected`. key: what the caller knows it
-    by. Nothing of the caller's memory is kept.
+    answer goes, and what it will be: then `memory` is as `expected`, and has come in `total` bytes
+    with the data. Nothing of the caller's memory is kept.
     """
 
     __slots__ = (
         "_before",
         "_behind",
-        "_layout",
+        "_between",
+        "_order",
+        "_parts",
         "_scatter",
+        "call",
         "call_id",
         "expected",
-        "key",
         "memory",
+        "total",
     )
 
-    def __init__(self, key: object, request: bytes, scatter: ScatterLayout) -> None:
-        self.key = key
+    def __init__(self, call: ForeseenCall, request: bytes, scatter: ScatterLayout) -> None:
+        layout = scatter.layout
+        self.call = call
         self.call_id = 0
+        self.memory, self.expected = scatter.memory, b""
+        self.total = layout.total
         self._before, self._behind = request[_BEFORE], request[_BEHIND]
         self._scatter = scatter
-        self._layout = scatter.layout
-        self.memory, self.expected = scatter.memory, scatter.layout.frame
+        self._order, self._parts, self._between = scatter.order, layout.parts, layout.between
 
     def start(self, call_id: int, payload: memoryview) -> tuple[bytes, list[memoryview]]:
         """The request under that number, and where its answer belongs; its data goes to `payload`.
@@ -87,14 +121,10 @@ class RepeatedCall:
         """
         self.call_id = call_id
         number = call_id.to_bytes(4, "little")
-        layout = self._layout
-        layout.number_as(number)
-        return self._before + number + self._behind, layout.placed(self._scatter.order, payload)
-
-    @property
-    def total(self) -> int:
-        """Bytes of the answer."""
-        return self._layout.total
+        self.expected = number.join(self._between)
+        order = self._order.copy()
+        order[1::2] = map(payload.__getitem__, self._parts)
+        return self._before + number + self._behind, order
 
     def slowly(self, payload: memoryview) -> ScatterRead:
         """The usual way to receive the answer, for one that comes in several pieces or is another;

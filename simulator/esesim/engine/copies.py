@@ -80,7 +80,9 @@ class DatabaseCopy:
         self.last_pgno = database.pages.last_pgno
         self._instance = instance
         self._is_stale = False
-        self._may_lend = instance.config.quirks.isdisjoint(_READ_QUIRKS)
+        may_lend = instance.config.quirks.isdisjoint(_READ_QUIRKS)
+        pages_end = (HEADER_PAGES + self.last_pgno) * size
+        self._lendable = range(HEADER_PAGES * size, pages_end if may_lend else 0)
         self._bkinfo = bkinfo
         self._patches = patches
         self._head = evolve(
@@ -133,15 +135,17 @@ class DatabaseCopy:
 
     def lend(self, size: int) -> Lent | None:
         """See :class:`Copy`. Headers and trailer are copied."""
-        page_size, position = self.page_size, self.position
-        behind = (HEADER_PAGES + self.last_pgno) * page_size
-        if position < HEADER_PAGES * page_size or position + size > behind or not self._may_lend:
+        position = self.position
+        end = position + size
+        if position not in self._lendable or end > self._lendable.stop:
             return None
+        pages, page_size = self.database.pages, self.page_size
         first, count = position // page_size - 1, size // page_size
-        lent = self.database.pages.lend(first, count)
+        lent = pages.lend(first, count)
         if lent is not None:
-            self._note_stale(first, count)
-            self.position += size
+            if pages.dirty and not self._is_stale:
+                self._note_stale(first, count)
+            self.position = end
         return lent
 
     def _read_pages(self, part: memoryview) -> None:

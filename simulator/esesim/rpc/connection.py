@@ -29,14 +29,13 @@ from eseback.rpc import (
     FaultStatus,
     RejectReason,
     RemoteProtocolError,
-    RepeatedRequest,
     RequestReceived,
     ServerConnection,
     ServerState,
     SyntaxId,
     status_name,
 )
-from eseback.rpc.gather import send_gathered, send_joined
+from eseback.rpc.gather import send_gathered, send_joined, send_rest
 
 from .association import AssociationGroup, Associations
 from .authentication import Authentication, ClientAuthentication
@@ -74,11 +73,8 @@ class Host(Protocol):
     memory: MemoryBudget
     associations: Associations
     counts: list[int]
-
-    @property
-    def services(self) -> dict[SyntaxId, Service]: ...
-    @property
-    def is_stopping(self) -> bool: ...
+    services: dict[SyntaxId, Service]
+    is_stopping: bool
 
 
 class _Cut(Exception):
@@ -222,10 +218,9 @@ class Connection:
             if self._is_in:
                 self.phase = _CALL
             host.counts[2] += 1
-            repeated = protocol.take_again(data)
-            if repeated is not None and self._answer_again(repeated, data):
+            if protocol.take_again(data) is not None:
+                data = self._serve_again(data)
                 idle_since = 0.0
-                continue
             request = None if buffered else protocol.take_request(data)
             if request is not None:
                 self._answer(request)
@@ -336,25 +331,55 @@ class Connection:
             self.since = monotonic()
         self._is_in = is_in
 
-    def _answer_again(self, repeated: RepeatedRequest, data: bytes) -> bool:
-        """Answer a request that was answered before; False if it has to be looked at anew."""
-        repeatable, host = self._repetitions.current, self._host
+    def _serve_again(self, data: bytes) -> bytes:
+        """Answer a request that was answered before, for as long as nothing else comes; gives what
+        came instead, or what has to be looked at anew.
+
+        What a backup does nearly all the time, so nothing is done here that could be left out.
+        """
+        protocol, host, repeatable = self._protocol, self._host, self._repetitions.current
         assert repeatable is not None, "it is remembered with the request"
-        outcome = repeatable.fetch()
-        if outcome is None:
-            return False
-        if (
-            isinstance(outcome, Exception)
-            or (len(outcome[0]) if len(outcome) == 1 else sum(map(len, outcome))) != repeated.size
-        ):
-            request = self._protocol.take_request(data)
-            assert request is not None, "it is the same request"
-            self._answer(request, lambda _, __: repeatable.stub(outcome))
-            return True
-        host.counts[0] += 1
-        self._send(repeated.answer(data, outcome), repeated.total)
-        host.counts[1] += 1
-        return True
+        take_again, fetch, counts = protocol.take_again, repeatable.fetch, host.counts
+        receive, sendmsg = self._socket.recv, self._socket.sendmsg if self._gather else None
+        while (repeated := take_again(data)) is not None:
+            try:
+                fetched = fetch()
+            except Exception as error:
+                self._answer_otherwise(data, repeatable, error)
+            else:
+                if fetched is None:
+                    return data
+                buffers, total = repeated.answer(data, fetched), repeated.total
+                if buffers is None:
+                    self._answer_otherwise(data, repeatable, fetched)
+                else:
+                    counts[0] += 1
+                    counts[1] += 1
+                    counts[3] += 1
+                    self.since = monotonic()
+                    self.phase = _SENDING
+                    if total > _SMALL and sendmsg is not None:
+                        sent = sendmsg(buffers)
+                        if sent < total:
+                            send_rest(sendmsg, buffers, total, sent)
+                    else:
+                        self._put(buffers, total)
+            if host.is_stopping:
+                raise _Cut("the server stops")
+            self.since = monotonic()
+            self.phase = _IDLE
+            data = receive(_CHUNK)
+            self.phase = _CALL
+            counts[2] += 1
+        return data
+
+    def _answer_otherwise(
+        self, data: bytes, repeatable: Repeatable, outcome: Sequence[memoryview] | Exception
+    ) -> None:
+        """Answer a request that was answered before, but not as it was then."""
+        request = self._protocol.take_request(data)
+        assert request is not None, "it is the same request"
+        self._answer(request, lambda _, __: repeatable.stub(outcome))
 
     def _answer(self, request: RequestReceived, handler: Handler | None = None) -> None:
         """Have a call carried out, by `handler` if its operation's own is not to be asked."""
@@ -403,14 +428,15 @@ class Connection:
         self._handlers[request.context_id] = handlers
         return handlers
 
-    def _send(self, buffers: Sequence[Buffer], total: int | None = None) -> None:
-        """total: bytes of all the buffers, where that is known."""
+    def _send(self, buffers: Sequence[Buffer]) -> None:
         if self._is_in:
             self.since = monotonic()
             self.phase = _SENDING
         self._host.counts[3] += 1
-        if total is None:
-            total = sum(map(len, buffers))
+        self._put(buffers, sum(map(len, buffers)))
+
+    def _put(self, buffers: Sequence[Buffer], total: int) -> None:
+        """Send without a note of it; total: bytes of all the buffers."""
         if total <= _SMALL and len(buffers) <= _FEW:
             self._socket.sendall(b"".join(buffers))
         elif self._gather:

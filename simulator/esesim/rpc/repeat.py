@@ -29,14 +29,14 @@ class Repeatable(Protocol):
     size: int
     tail: bytes
 
-    def fetch(self) -> Sequence[memoryview] | Exception | None:
-        """Do it: the answer's data, or what went wrong; None if nothing was done, because the
-        request has to be looked at anew.
+    def fetch(self) -> Sequence[memoryview] | None:
+        """Do it: the answer's data; None if nothing was done, because the request has to be looked
+        at anew. May raise anything.
         """
         ...
 
     def stub(self, outcome: Sequence[memoryview] | Exception) -> Sequence[Buffer]:
-        """The answer's stub for an outcome of any kind. Raises what a handler does."""
+        """The answer's stub for what `fetch` gave or raised. Raises what a handler does."""
         ...
 
 
@@ -62,16 +62,13 @@ class ReadAgain:
         self._read = read
         self._answer = answer
 
-    def fetch(self) -> Sequence[memoryview] | Exception | None:
+    def fetch(self) -> Sequence[memoryview] | None:
         """See Repeatable."""
         # Another connection of the group may have closed it.
         if not self._context.is_open:
             return None
         with self._lock:
-            try:
-                return self._read()
-            except Exception as error:
-                return error
+            return self._read()
 
     def stub(self, outcome: Sequence[memoryview] | Exception) -> Sequence[Buffer]:
         """See Repeatable."""

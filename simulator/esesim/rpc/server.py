@@ -59,6 +59,8 @@ class RpcServer:
         self.associations = Associations(self.limits.handles)
         self.counts = [0, 0, 0, 0]  # calls in and out, packets in and out; roughly, no lock is held
         self._stopped = threading.Event()
+        self.is_stopping = False
+        """Whether :meth:`stop` was called."""
         self._is_full = False  # whether a client was sent away since the last one was let in
         self._gather = gather
         self.services: dict[SyntaxId, Service] = {}
@@ -79,11 +81,6 @@ class RpcServer:
         """Address and port that clients connect to."""
 
     @property
-    def is_stopping(self) -> bool:
-        """Whether :meth:`stop` was called."""
-        return self._stopped.is_set()
-
-    @property
     def connections(self) -> int:
         """How many there are now."""
         return len(self._connections)
@@ -101,6 +98,7 @@ class RpcServer:
 
         Contexts that are open are run down. Stopping twice is allowed.
         """
+        self.is_stopping = True
         self._stopped.set()
         # On Linux only a shutdown wakes a thread that accepts; elsewhere only closing does.
         with contextlib.suppress(OSError):

@@ -88,7 +88,7 @@ class SectionReader:
         """What a read of so many bytes would give, where that needs no copy; else None, and
         nothing has happened.
         """
-        if self._start != self._end or size < self._least or size % self._page_size:
+        if self._start != self._end or size < self._least:
             return None
         lent = self._lend_pages(size)
         if lent:

@@ -12,6 +12,7 @@ CHUNK: Final = 1 << _SHIFT
 _OFFSET_MASK: Final = CHUNK - 1
 _SMALLEST: Final = 512
 _ZEROS: Final = memoryview(bytes(CHUNK))
+_NOTHING: Final = memoryview(b"")
 
 
 class SparseBytes:
@@ -21,13 +22,15 @@ class SparseBytes:
     is zeros too, so a small file takes little. Bytes behind ``size`` are always zero.
     """
 
-    __slots__ = ("_chunks", "_owned", "size")
+    __slots__ = ("_chunks", "_lent", "_owned", "size")
 
     def __init__(self, size: int = 0) -> None:
         self.size = size
         self._chunks: dict[int, bytearray] = {}
         # Chunks that no copy shares and nobody was lent, so that they may be changed in place.
         self._owned: set[int] = set()
+        # Of each chunk that was lent and is as it was then.
+        self._lent: dict[int, memoryview] = {}
 
     def copy(self) -> SparseBytes:
         """The same bytes; chunks are shared until one side changes them."""
@@ -89,25 +92,38 @@ class SparseBytes:
 
         A chunk that was lent is no longer changed in place, like one that a copy shares.
         """
-        end = min(offset + size, self.size)
-        index, start = offset >> _SHIFT, offset & _OFFSET_MASK
-        chunk = self._chunks.get(index)
-        if chunk is not None and start + end - offset <= len(chunk) and offset < end:
-            self._owned.discard(index)
-            return [memoryview(chunk)[start : start + end - offset].toreadonly()]
+        start = offset & _OFFSET_MASK
+        views, end = self._lent, offset + size
+        view = views.get(offset >> _SHIFT)
+        if view is not None and start + size <= len(view) and end <= self.size:
+            return [view[start : start + size]]
         lent = []
+        end = min(end, self.size)
         while offset < end:
             index, start = offset >> _SHIFT, offset & _OFFSET_MASK
+            view = views.get(index)
+            if view is None:
+                view = self._lend_chunk(index)
             take = min(CHUNK - start, end - offset)
-            chunk = self._chunks.get(index)
-            there = 0 if chunk is None else min(max(len(chunk) - start, 0), take)
-            if chunk is not None and there:
-                self._owned.discard(index)
-                lent.append(memoryview(chunk)[start : start + there].toreadonly())
-            if there < take:
-                lent.append(_ZEROS[: take - there])
+            there = len(view) - start
+            if take == there:
+                lent.append(view[start:] if start else view)
+            else:
+                if there > 0:
+                    lent.append(view[start : start + min(there, take)])
+                if there < take:
+                    lent.append(_ZEROS[: take - max(there, 0)])
             offset += take
         return lent
+
+    def _lend_chunk(self, index: int) -> memoryview:
+        """A chunk, which is not changed in place from now on."""
+        chunk = self._chunks.get(index)
+        if chunk is None:
+            return _NOTHING
+        self._owned.discard(index)
+        view = self._lent[index] = memoryview(chunk).toreadonly()
+        return view
 
     def generated(self, offset: int, size: int) -> bool:
         """Nothing is made by rule here."""
@@ -123,8 +139,7 @@ class SparseBytes:
         while position < count:
             take = min(CHUNK - start, count - position)
             if take == CHUNK:
-                self._chunks[index] = bytearray(source[position : position + take])
-                self._owned.add(index)
+                self._put(index, bytearray(source[position : position + take]))
             else:
                 chunk = self._chunk_to_change(index, start + take)
                 chunk[start : start + take] = source[position : position + take]
@@ -138,13 +153,18 @@ class SparseBytes:
         """The chunk, not shared and at least ``length`` long."""
         chunk = self._chunks.get(index)
         if chunk is None:
-            chunk = self._chunks[index] = bytearray(_rounded(length))
-            self._owned.add(index)
+            chunk = self._put(index, bytearray(_rounded(length)))
         elif index not in self._owned:
-            chunk = self._chunks[index] = bytearray(chunk)
-            self._owned.add(index)
+            chunk = self._put(index, bytearray(chunk))
         if len(chunk) < length:
             chunk.extend(_ZEROS[: _rounded(length) - len(chunk)])
+        return chunk
+
+    def _put(self, index: int, chunk: bytearray) -> bytearray:
+        """A chunk that is ours alone, in the place of the one that was there."""
+        self._chunks[index] = chunk
+        self._owned.add(index)
+        self._lent.pop(index, None)
         return chunk
 
     def resize(self, size: int) -> None:
@@ -153,10 +173,10 @@ class SparseBytes:
             last, rest = size >> _SHIFT, size & _OFFSET_MASK
             for index in [index for index in self._chunks if index > last]:
                 del self._chunks[index]
+                self._lent.pop(index, None)
             chunk = self._chunks.get(last)
             if chunk is not None and len(chunk) > rest:
-                self._chunks[last] = bytearray(memoryview(chunk)[:rest])
-                self._owned.add(last)
+                self._put(last, bytearray(memoryview(chunk)[:rest]))
         self.size = size
 
 

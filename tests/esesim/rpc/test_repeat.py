@@ -58,8 +58,10 @@ def short(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     answer = RepeatedRequest.answer
 
     def noted(self: RepeatedRequest, data: bytes, payload: Sequence[memoryview]) -> object:
-        taken.append(self.size)
-        return answer(self, data, payload)
+        buffers = answer(self, data, payload)
+        if buffers is not None:
+            taken.append(self.size)
+        return buffers
 
     monkeypatch.setattr(RepeatedRequest, "answer", noted)
     return taken
