@@ -95,7 +95,7 @@ class SparseBytes:
         start = offset & _OFFSET_MASK
         views, end = self._lent, offset + size
         view = views.get(offset >> _SHIFT)
-        if view is not None and start + size <= len(view) and end <= self.size:
+        if view is not None and 0 < size <= len(view) - start and end <= self.size:
             return [view[start : start + size]]
         lent = []
         end = min(end, self.size)
