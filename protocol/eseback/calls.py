@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
-from attrs import frozen
+from eseback.data import frozen
 
 __all__ = ["CALLS", "CALL_BY_METHOD", "CallInfo", "CallKind"]
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Self
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.error_rows import API_ROWS, JET_ROWS
 from eseback.grade import Grade
 from eseback.jeterr import JetErr

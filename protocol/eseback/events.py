@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.grade import Grade
 
 __all__ = ["ESE", "ESE_BACKUP", "EVENTS", "EventRow", "Severity"]

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Generic, TypeAlias, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from eseback.data import frozen
 from eseback.errors import ROW_BY_NAME, ErrorRow, EseBackupError, row_of_hresult
 from eseback.grade import Grade
 from eseback.jeterr import JetErr
@@ -121,10 +122,9 @@ def fail(
     """The call fails and changes nothing. `error` is a JET error, or the name of another row."""
 
     def make(state: StateT) -> Cell[StateT]:
-        cell = Cell(state, events=events, grade=grade, source=source)
         if isinstance(error, JetErr):
-            return evolve(cell, error=error)
-        return evolve(cell, api_error=error)
+            return Cell(state, error, events=events, grade=grade, source=source)
+        return Cell(state, api_error=error, events=events, grade=grade, source=source)
 
     return make
 

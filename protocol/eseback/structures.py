@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import uuid
 
-from attrs import field, frozen
+from attrs import field
 
 from eseback import multistring
 from eseback.constants import DatabaseFlags, NodeType, RecoverStatus, RegisterFlags
+from eseback.data import frozen
 
 __all__ = [
     "BackupNode",

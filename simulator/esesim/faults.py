@@ -14,10 +14,11 @@ from fnmatch import fnmatchcase
 from ntpath import basename
 from typing import Any, Final, Protocol, TypeVar
 
-from attrs import Attribute, define, field, frozen
+from attrs import Attribute, field
 
 from eseback.api import BackupApi
 from eseback.calls import CALL_BY_METHOD
+from eseback.data import define, frozen
 from eseback.errors import ConnectionLost, EseBackupError
 
 from .layer import ApiLayer, RestoreGroups

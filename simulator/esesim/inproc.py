@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .server import DirectoryServer, SimulatedServer
+from .server import SimulatedServer
 from .topology import load_topology
 
 SCHEME = "inproc:"
@@ -24,5 +24,7 @@ def open_transport(spec: str) -> SimulatedServer:
     """
     name = spec.removeprefix(SCHEME)
     if Path(name).is_dir():
+        from .server import DirectoryServer
+
         return DirectoryServer(Path(name))
     return SimulatedServer(load_topology(name))

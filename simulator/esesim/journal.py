@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from attrs import define, field, frozen
+from attrs import field
+
+from eseback.data import define, frozen
 
 from .engine.table import Row
 

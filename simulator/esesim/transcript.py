@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
-from attrs import fields, frozen, has
+from attrs import fields, has
 
 from eseback.api import BackupApi
 from eseback.calls import CALL_BY_METHOD
+from eseback.data import frozen
 from eseback.errors import ConnectionLost, EseBackupError
 
 from .layer import ApiLayer, RestoreGroups

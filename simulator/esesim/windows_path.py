@@ -66,6 +66,7 @@ def component_error(name: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def to_volume_path(windows_path: str) -> str:
     """The volume path of a full Windows path: the drive in upper case, then the names as they are.
 

@@ -12,7 +12,9 @@ import random
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, field
+from attrs import field
+
+from eseback.data import define
 
 from .engine.database import Database
 from .engine.errors import (

@@ -13,8 +13,8 @@ from eseback import CALL_BY_METHOD, CALLS, BackupApi, CallInfo, CallKind
 
 PACKAGE = Path(eseback.__file__).parent
 ALLOWED_OUTSIDE = {
-    "__future__", "attrs", "collections", "enum", "functools", "re", "string", "struct", "typing",
-    "uuid",
+    "__future__", "attrs", "collections", "enum", "functools", "importlib", "operator", "re",
+    "reprlib", "string", "struct", "typing", "uuid",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ STORE = '[[group.store]]\nname = "S"\n'
 
 
 def test_packaged_topologies_are_complete_and_what_they_say() -> None:
+    folder = files("esesim") / "topologies"
+    assert packaged_names() == tuple(sorted(Path(str(f)).stem for f in folder.iterdir()))
     assert packaged_names() == ("demo", "minimal")
     demo = load_topology("demo")
     assert default_topology() == demo == completed(demo)

@@ -10,16 +10,18 @@ from unittest import mock
 
 from eseback.rpc import Buffer
 
+_GROUP_SIZE: Final = 4  # bytes
 PEER: Final = "127.0.0.1"
 """Where a scripted client is."""
 
 
 class Predictable:
-    """In place of a module's `secrets`: 1, 2, 3, from the last :meth:`again` on."""
+    """In place of a module's `secrets`, or of its `os`: 1, 2, 3, from the last :meth:`again` on."""
 
     def __init__(self, module: ModuleType) -> None:
         self._groups = self._handles = 0
-        self._patch = mock.patch.object(module, "secrets", self)
+        name = "secrets" if hasattr(module, "secrets") else "os"
+        self._patch = mock.patch.object(module, name, self)
         self._patch.start()
 
     def again(self) -> None:
@@ -35,6 +37,10 @@ class Predictable:
         """The next number of a handle, repeated."""
         self._handles += 1
         return bytes((self._handles & 0xFF,)) * size
+
+    def urandom(self, size: int) -> bytes:
+        """Either of them: a group's number has four bytes."""
+        return self.randbits(32).to_bytes(size) if size == _GROUP_SIZE else self.token_bytes(size)
 
     def stop(self) -> None:
         """Leave it as it was."""

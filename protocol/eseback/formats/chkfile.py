@@ -4,12 +4,10 @@ Two copies of 4096 bytes, one after the other; a torn write leaves one of them g
 source inc/logapi.hxx (CHECKPOINT_FIXED).
 """
 
-from __future__ import annotations
-
+# Annotations are no texts in this module: each would be compiled by itself, for `Layout`.
 from typing import Annotated, Final, Self
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.formats.checksum import Readable, header_is_good, seal_header
 from eseback.formats.errors import ChecksumMismatchError, FormatError
 from eseback.formats.fields import NO_POSITION, NO_TIME, FileType, LgPos, LogTime, Signature

@@ -5,14 +5,12 @@ ESE source inc/daedef.hxx (DBFILEHDR) and, for the fields that newer engines dro
 format document.
 """
 
-from __future__ import annotations
-
+# Annotations are no texts in this module: each would be compiled by itself, for `Layout`.
 import struct
 from enum import IntEnum, IntFlag
 from typing import Annotated, Final, Self
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.formats.checksum import (
     HEADER_SEED,
     PAGE_SIZES,

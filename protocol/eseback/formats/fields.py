@@ -11,8 +11,7 @@ import struct
 from enum import IntEnum
 from typing import ClassVar, Final, Self
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.formats.checksum import Readable
 from eseback.formats.errors import FormatError
 

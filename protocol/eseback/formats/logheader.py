@@ -4,14 +4,12 @@ Layout: ESE source inc/logapi.hxx and inc/log.hxx (LGFILEHDR, DBMS_PARAM, ATTACH
 copy of its header, 4096 bytes; the records start behind it, at sector 8.
 """
 
-from __future__ import annotations
-
+# Annotations are no texts in this module: each would be compiled by itself, for `Layout`.
 import struct
 from enum import IntFlag
 from typing import Annotated, ClassVar, Final, Self
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.formats.checksum import Readable, header_is_good, seal_header
 from eseback.formats.errors import ChecksumMismatchError, FormatError, VersionMismatchError
 from eseback.formats.fields import (

@@ -4,12 +4,10 @@ It says which logs the copied pages need. The page header is empty but for a che
 headers: the page has no number. Layout: ESE source inc/daedef.hxx (PATCH_HEADER_PAGE).
 """
 
-from __future__ import annotations
-
+# Annotations are no texts in this module: each would be compiled by itself, for `Layout`.
 from typing import Annotated, Self
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.formats.checksum import Readable, header_is_good, seal_header
 from eseback.formats.errors import ChecksumMismatchError
 from eseback.formats.fields import NO_TIME, BkInfo, LogTime, Signature

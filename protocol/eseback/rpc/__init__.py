@@ -4,16 +4,18 @@
 nothing of what the calls mean. `Interface` describes an interface: ours, the management interface
 and the endpoint mapper's are here. `eseback.rpc.backup_calls` and `eseback.rpc.bulk` turn the
 calls of `BackupApi` into stubs. No I/O, no threads, no clock. This is the package's public face.
+
+What only one of the sides needs, or only one that proves who it is, is loaded when it is first
+used: a server is to be up quickly.
 """
 
 from __future__ import annotations
 
-from eseback.rpc.acceptor import ACCEPTED_TYPES, Acceptor, Step, open_acceptor
+from typing import TYPE_CHECKING
+
+from eseback.lazy import loader
 from eseback.rpc.backup_interface import BACKUP_INTERFACE, BACKUP_SYNTAX, OPERATIONS
 from eseback.rpc.connection import Limits
-from eseback.rpc.connection_client import ClientConnection, ClientState
-from eseback.rpc.connection_server import ServerConnection, ServerState
-from eseback.rpc.epm import ENDPOINT_MAPPER
 from eseback.rpc.errors import (
     AuthenticationFailed,
     BadStubData,
@@ -40,13 +42,9 @@ from eseback.rpc.events import (
     ServerEvent,
     ServerShutDown,
 )
-from eseback.rpc.initiator import Credentials, Initiator
 from eseback.rpc.interface import Interface, Operation, make_interface, operation
-from eseback.rpc.mgmt import MANAGEMENT
 from eseback.rpc.ndr import NULL_HANDLE
 from eseback.rpc.pdu import ContextOffer
-from eseback.rpc.repeated import ForeseenCall, RepeatedCall, RepeatedRequest
-from eseback.rpc.scatter import ScatterRead
 from eseback.rpc.security import AuthToken, Buffer, Security
 from eseback.rpc.status import (
     AuthLevel,
@@ -58,6 +56,16 @@ from eseback.rpc.status import (
     status_name,
 )
 from eseback.rpc.syntax import NDR32, SyntaxId
+
+if TYPE_CHECKING:
+    from eseback.rpc.acceptor import ACCEPTED_TYPES, Acceptor, Step, open_acceptor
+    from eseback.rpc.connection_client import ClientConnection, ClientState
+    from eseback.rpc.connection_server import ServerConnection, ServerState
+    from eseback.rpc.epm import ENDPOINT_MAPPER
+    from eseback.rpc.initiator import Credentials, Initiator
+    from eseback.rpc.mgmt import MANAGEMENT
+    from eseback.rpc.repeated import ForeseenCall, RepeatedCall, RepeatedRequest
+    from eseback.rpc.scatter import ScatterRead
 
 __all__ = [
     "ACCEPTED_TYPES",
@@ -121,3 +129,18 @@ __all__ = [
     "operation",
     "status_name",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = loader(
+        __name__,
+        {
+            "acceptor": ("ACCEPTED_TYPES", "Acceptor", "Step", "open_acceptor"),
+            "connection_client": ("ClientConnection", "ClientState"),
+            "connection_server": ("ServerConnection", "ServerState"),
+            "epm": ("ENDPOINT_MAPPER",),
+            "initiator": ("Credentials", "Initiator"),
+            "mgmt": ("MANAGEMENT",),
+            "repeated": ("ForeseenCall", "RepeatedCall", "RepeatedRequest"),
+            "scatter": ("ScatterRead",),
+        },
+    )

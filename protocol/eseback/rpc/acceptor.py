@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.rpc.errors import AuthenticationFailed, RemoteProtocolError
 from eseback.rpc.ntlm_acceptor import Account, AccountFinder, NtlmAcceptor, NtlmResult
 from eseback.rpc.ntlm_messages import SIGNATURE, NtlmFlag

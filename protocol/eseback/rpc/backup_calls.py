@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, Final
 
-from attrs import frozen
-
 from eseback.constants import (
     BackupType,
     InstanceEnd,
@@ -23,6 +21,7 @@ from eseback.constants import (
     RestoreClose,
     RestoreComplete,
 )
+from eseback.data import frozen
 from eseback.errors import ROW_BY_NAME, EseBackupError
 from eseback.jeterr import JetErr
 from eseback.rpc.backup_interface import OPERATIONS

@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from attrs import field, frozen
+from attrs import field
 
+from eseback.data import frozen
 from eseback.rpc.errors import LocalProtocolError
 from eseback.rpc.fragment import Buffer
 from eseback.rpc.header import (

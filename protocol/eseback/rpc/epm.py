@@ -9,8 +9,7 @@ from __future__ import annotations
 import uuid
 from typing import Any, Final
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.rpc.errors import BadStubData, NotRepresentable
 from eseback.rpc.interface import make_interface, operation
 from eseback.rpc.mgmt import INTERFACE_ID

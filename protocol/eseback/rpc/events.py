@@ -9,8 +9,7 @@ import uuid
 from enum import Enum
 from typing import Final, NamedTuple, TypeAlias
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.rpc.pdu import ContextReply
 from eseback.rpc.security import AuthToken, Buffer
 from eseback.rpc.status import BindFeature

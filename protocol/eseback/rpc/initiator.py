@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import field
 
+from eseback.data import frozen
 from eseback.rpc.ciphers import nt_hash
 from eseback.rpc.errors import AuthenticationFailed, LocalProtocolError, MissingLibraryError
 from eseback.rpc.ntlm_messages import NtlmFlag

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.rpc.ndr_struct import Field, Message
 from eseback.rpc.syntax import SyntaxId
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.rpc.errors import LocalProtocolError, RemoteProtocolError
 from eseback.rpc.header import FRAGMENT_MIN
 from eseback.rpc.pdu import Bind, BindAck, ContextOffer, ContextReply

@@ -21,8 +21,9 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from attrs import field, frozen
+from attrs import field
 
+from eseback.data import frozen
 from eseback.rpc.ciphers import arc4
 from eseback.rpc.errors import AuthenticationFailed
 from eseback.rpc.ntlm_messages import Authenticate, AvId, Challenge, NtlmFlag, parse_negotiate

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from enum import IntEnum, IntFlag
 from typing import Final, Self
 
-from attrs import field, frozen
+from attrs import field
 
+from eseback.data import frozen
 from eseback.rpc.errors import AuthenticationFailed
 
 __all__ = [

@@ -11,8 +11,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.rpc.errors import LocalProtocolError, RemoteProtocolError
 from eseback.rpc.header import COMMON_SIZE, FRAGMENT_MAX, Frame, pack_common
 from eseback.rpc.security import TRAILER_SIZE, AuthToken, token_of

@@ -12,8 +12,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.rpc.errors import RemoteProtocolError
 from eseback.rpc.header import COMMON_SIZE, REQUEST_SIZE, Frame
 from eseback.rpc.status import AuthLevel

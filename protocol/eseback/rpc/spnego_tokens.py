@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final, Self
 
-from attrs import field, frozen
+from attrs import field
 
+from eseback.data import frozen
 from eseback.rpc.errors import AuthenticationFailed
 
 __all__ = ["NTLM_MECH", "NegState", "NegTokenInit", "NegTokenResp"]

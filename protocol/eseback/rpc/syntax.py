@@ -9,8 +9,7 @@ import struct
 import uuid
 from typing import Final
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.rpc.errors import RemoteProtocolError
 from eseback.rpc.status import BindFeature
 

@@ -13,8 +13,7 @@ import struct
 import uuid
 from typing import Final
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.rpc.errors import BadStubData, LocalProtocolError
 from eseback.rpc.syntax import NDR32, SyntaxId
 

@@ -6,6 +6,7 @@ imported inside the commands, so that ``esesim --version`` is quick.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,19 +16,29 @@ import click
 
 from esesim import __version__
 
-from .ctl import ctl
 from .usererror import UserError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands, of which `ctl` with all of its own is loaded when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "ctl"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "ctl":
+            from .ctl import ctl
+
+            return ctl
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="esesim")
 def main() -> None:
     """A simulated Exchange server for the ESE streaming backup API."""
-
-
-main.add_command(ctl)
 
 
 @main.command()
@@ -184,6 +195,9 @@ def serve(
     `-- COMMAND...` it serves as long as that runs, with the endpoint in ESESIM_ENDPOINT, and exits
     with its status. Without --users everybody on this computer may use it, and nobody else.
     """
+    # What is made before the server listens stays: it is not to be searched for garbage again and
+    # again meanwhile. `run` lets the collector go on.
+    gc.disable()
     from eseback.rpc import LocalProtocolError
 
     from ..engine.errors import JetError
@@ -207,6 +221,8 @@ def serve(
         code = run(options, command)
     except (ValueError, OSError, JetError, VolumeError, LocalProtocolError) as error:
         _fail(error)
+    finally:
+        gc.enable()
     sys.exit(code)
 
 

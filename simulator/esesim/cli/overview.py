@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from eseback.data import frozen
 from eseback.errors import row_of_hresult
 from eseback.formats import names
 from eseback.formats.dbheader import DatabaseHeader, DbState

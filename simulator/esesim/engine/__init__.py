@@ -2,15 +2,25 @@
 
 One :class:`Instance` is one storage group's engine. It knows nothing of Exchange, of sessions or of
 the network; what it needs (volume, clock, random numbers, a place for events) is handed in.
+
+Hard recovery is loaded when it is first used: few servers ever see a restore.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eseback.lazy import loader
 
 from .config import InstanceConfig
 from .errors import JetError
 from .event import Event, EventSink
-from .hardrecovery import RecoveryReport, hard_recover
 from .inspect import check_file, read_rows
 from .instance import Instance
-from .restoredimage import RestoredDatabase
+
+if TYPE_CHECKING:
+    from .hardrecovery import RecoveryReport, hard_recover
+    from .restoredimage import RestoredDatabase
 
 __all__ = [
     "Event",
@@ -24,3 +34,12 @@ __all__ = [
     "hard_recover",
     "read_rows",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = loader(
+        __name__,
+        {
+            "hardrecovery": ("RecoveryReport", "hard_recover"),
+            "restoredimage": ("RestoredDatabase",),
+        },
+    )

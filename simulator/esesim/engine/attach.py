@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.formats.fields import NO_POSITION, NO_TIME, LgPos, LogTime, Signature
 
 _SIGNATURE_SIZE = len(Signature().pack())

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
 from eseback.constants import BackupType
+from eseback.data import define
 from eseback.errors import JetErr
 from eseback.formats import names
 from eseback.formats.chkfile import Checkpoint

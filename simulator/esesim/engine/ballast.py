@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Final
 
-from attrs import frozen
+from eseback.data import frozen
 
 from .btree import branch_entry
 from .key import encode_key

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
-from attrs import frozen
+from eseback.data import frozen
 
 from ..volume import register
 from .ballast import BLOCK, BLOCK_SHIFT, BallastRule
@@ -29,7 +29,11 @@ _BLOCK_BITS: Final = 32 - BLOCK_SHIFT
 _HEAD: Final = 8  # both checksums, or the checksum and the page number
 _PREV_OFFSET: Final = 16
 _NEXT_OFFSET: Final = 20
-_FLIPS: Final = tuple(bytes(value ^ flip for value in range(256)) for flip in range(256))
+_BYTES: Final = int.from_bytes(range(256))
+# Tables for bytes.translate() that flip bits.
+_FLIPS: Final = tuple(
+    (_BYTES ^ int.from_bytes(bytes((flip,)) * 256)).to_bytes(256) for flip in range(256)
+)
 # Fewer pages than this of another block are made one by one, unless they follow those read last: a
 # look at some row must not throw away the block that somebody reads through.
 _PAGES_MIN: Final = 8

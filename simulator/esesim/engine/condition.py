@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
-
 from eseback.constants import BackupType
+from eseback.data import define
 from eseback.errors import JetErr
 
 from .errors import JetError

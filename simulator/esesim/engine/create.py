@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.errors import JetErr
 from eseback.formats.dbheader import DatabaseHeader, DbAttribute, DbFlag, DbState
 from eseback.formats.fields import NO_SIGNATURE, FileType, LogTime, Signature

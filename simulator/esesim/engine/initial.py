@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import field
+
+from eseback.data import define, frozen
 
 from .bulkload import load_tree, space_header
 from .catalog import (

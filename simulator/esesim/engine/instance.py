@@ -78,11 +78,11 @@ class Instance:
 
         Raises the errors of soft recovery: see :func:`soft_recover`.
         """
-        from .softrecovery import soft_recover
-
         for path in (self.config.system_path, self.config.log_path):
             self.volume.make_directory(self.config.resolve(path))
         if self.has_logs():
+            from .softrecovery import soft_recover
+
             last_transaction = soft_recover(self)
         else:
             self._begin_stream()

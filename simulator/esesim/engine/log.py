@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from eseback.data import frozen
 from eseback.errors import JetErr
 from eseback.formats import logblock, names
 from eseback.formats.fields import LgPos, LogTime, Signature

@@ -14,7 +14,6 @@ pages goes to a side file first.
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -314,4 +313,6 @@ def mend_torn_pages(
 
 
 def _digest(body: bytes) -> bytes:
+    import hashlib  # takes some milliseconds, and only a batch of pages needs it
+
     return hashlib.blake2b(body, digest_size=16).digest()

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.formats.dbheader import DatabaseHeader
 
 

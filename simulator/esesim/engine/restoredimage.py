@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from eseback.data import frozen
 from eseback.errors import JetErr
 from eseback.formats.dbheader import DatabaseHeader, DbState
 from eseback.formats.errors import FormatError

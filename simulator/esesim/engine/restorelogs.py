@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, frozen
-
+from eseback.data import define, frozen
 from eseback.errors import JetErr
 from eseback.formats.logblock import LogEnd
 

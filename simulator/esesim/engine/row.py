@@ -18,7 +18,7 @@ from functools import cache
 from operator import methodcaller
 from typing import Any, Final
 
-from attrs import frozen
+from eseback.data import frozen
 
 from .key import encode_key, latin_bytes
 from .longvalue import SEPARATED_SIZE_MIN

@@ -10,7 +10,9 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 from typing import Final
 
-from attrs import field, frozen
+from attrs import field
+
+from eseback.data import frozen
 
 CODEPAGE_UNICODE: Final = 1200
 CODEPAGE_LATIN: Final = 1252

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
-from attrs import frozen
+from eseback.data import frozen
 
 _RUN: Final = struct.Struct("<III")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from eseback.data import frozen
 
 from .btree import Tree
 from .errors import WriteConflictError

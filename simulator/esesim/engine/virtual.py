@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, frozen
+from attrs import evolve
+
+from eseback.data import frozen
 
 from .ballast import (
     BALLAST,

@@ -6,7 +6,6 @@ rest, and the environment as JSON, by the names of ``eseback.RestoreEnvironment`
 
 from __future__ import annotations
 
-import json
 import zlib
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -60,6 +59,8 @@ def load_environment(volume: Volume, folder: str) -> RestoreEnvironment:
 
 def pack_environment(environment: RestoreEnvironment) -> bytes:
     """The bytes of restore.env."""
+    import json  # here and below, for the few servers that see a restore
+
     plain = asdict(environment, value_serializer=_plain)
     body = json.dumps(plain, indent=1, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
     return f"{_FORMAT} {VERSION}\n{_CRC}{zlib.crc32(body):08x}\n".encode() + body
@@ -67,6 +68,8 @@ def pack_environment(environment: RestoreEnvironment) -> bytes:
 
 def unpack_environment(data: bytes) -> RestoreEnvironment:
     """The inverse of :func:`pack_environment`. Raises EnvironmentFileError."""
+    import json
+
     first, _, rest = data.partition(b"\n")
     name, _, version = first.decode("ascii", "replace").rpartition(" ")
     if name != _FORMAT:

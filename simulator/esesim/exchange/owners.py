@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.formats import names
 
 from ..topology import StoreSpec, Topology

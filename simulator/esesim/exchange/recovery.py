@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from eseback.constants import RecoverStatus, RestoreComplete
+from eseback.data import frozen
 from eseback.errors import JetErr, hresult_of_jet
 from eseback.restoreorder import RestoreCall, restore_cell
 
 from ..engine.config import InstanceConfig
 from ..engine.errors import JetError
 from ..engine.event import EventSink
-from ..engine.hardrecovery import RestoredDatabase, hard_recover
 from ..volume import VolumeError
 from ..windows_path import path_key, to_volume_path
 from .configs import recovery_config
@@ -223,6 +223,9 @@ def _recover(
 ) -> None:
     environment = restore.environment
     base = environment.log_base_name
+    # Here, as a server that nobody restores to need not load it.
+    from ..engine.hardrecovery import RestoredDatabase, hard_recover
+
     if base is None:
         raise JetError(
             JetErr.MISSING_RESTORE_LOG_FILES,

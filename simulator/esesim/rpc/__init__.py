@@ -9,6 +9,9 @@ This is the package's public face.
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
+
+from eseback.lazy import loader
 
 from ..server import SimulatedServer
 from .association import AssociationGroup
@@ -19,7 +22,9 @@ from .computers import Computers
 from .limits import ServerLimits
 from .registry import Client, Handler, Service, plain
 from .server import NotLoopbackError, RpcServer
-from .users import User, Users, UsersFileError
+
+if TYPE_CHECKING:
+    from .users import User, Users, UsersFileError
 
 __all__ = [
     "AssociationGroup",
@@ -40,6 +45,9 @@ __all__ = [
     "plain",
     "serve",
 ]
+
+if not TYPE_CHECKING:  # most servers let everybody in
+    __getattr__ = loader(__name__, {"users": ("User", "Users", "UsersFileError")})
 
 
 def serve(

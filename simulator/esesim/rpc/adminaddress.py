@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.rpc import AuthLevel, AuthType, Credentials
 
 PASSWORD_VARIABLE: Final = "ESESIM_PASSWORD"

@@ -7,7 +7,7 @@ handles belong to the group, and are run down when its last connection goes, how
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -79,7 +79,7 @@ class AssociationGroup:
         """A new handle, 20 bytes that nobody can guess. ``rundown`` is given the value when the
         client goes without closing it.
         """
-        handle = _ATTRIBUTES + secrets.token_bytes(16)
+        handle = _ATTRIBUTES + os.urandom(16)
         self._contexts[handle] = Context(interface, value, rundown)
         return handle
 
@@ -152,6 +152,6 @@ class Associations:
 
     def _unused(self) -> int:
         while True:
-            number = secrets.randbits(32)
+            number = int.from_bytes(os.urandom(4))
             if number and number not in self._groups:
                 return number

@@ -8,24 +8,18 @@ privilege is answered, a service says itself (`registry.Service.without_privileg
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from attrs import frozen
-
-from eseback.rpc import (
-    ACCEPTED_TYPES,
-    Acceptor,
-    AuthLevel,
-    AuthToken,
-    FaultStatus,
-    Security,
-    Step,
-    open_acceptor,
-)
+from eseback.data import frozen
+from eseback.rpc import AuthLevel, AuthToken, FaultStatus, Security
 
 from .callfault import CallFault
 from .registry import Handler, Service
-from .users import User, Users
+
+if TYPE_CHECKING:
+    from eseback.rpc import Acceptor, Step
+
+    from .users import User, Users
 
 _NOBODY: Final = AuthLevel.NONE
 
@@ -75,12 +69,19 @@ class ClientAuthentication:
     @property
     def types(self) -> tuple[int, ...]:
         """Security providers that the client may choose from."""
-        return () if self._wanted is None else tuple(map(int, ACCEPTED_TYPES))
+        if self._wanted is None:
+            return ()
+        # The providers cost time to load, which a server without users need not take.
+        from eseback.rpc import ACCEPTED_TYPES
+
+        return tuple(map(int, ACCEPTED_TYPES))
 
     def step(self, token: AuthToken) -> Step:
         """Take the client's next token. Raises AuthenticationFailed."""
         assert self._wanted is not None
         if self._acceptor is None:
+            from eseback.rpc import open_acceptor
+
             self._acceptor = open_acceptor(token, self._wanted.users.find, self._wanted.name)
             self._is_pending = True
         step = self._acceptor.step(token.token)

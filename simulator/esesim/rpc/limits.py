@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from attrs import field, frozen
+from attrs import field
 
+from eseback.data import frozen
 from eseback.rpc import Limits
 
 _MIB: Final = 1 << 20

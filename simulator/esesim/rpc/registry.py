@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.rpc import Buffer, Interface, Operation, RequestReceived
 
 from .association import AssociationGroup

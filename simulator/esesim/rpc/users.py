@@ -20,8 +20,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
-from attrs import field, frozen
+from attrs import field
 
+from eseback.data import frozen
 from eseback.rpc.ciphers import nt_hash
 
 log: Final = logging.getLogger("esesim.rpc")

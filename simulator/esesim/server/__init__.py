@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from .directory import (
-    DirectoryServer,
-    ServerDirectory,
-    ServerDirectoryError,
-    create_directory_server,
-    read_directory,
-)
+from typing import TYPE_CHECKING
+
+from eseback.lazy import loader
+
 from .simulated import ServerStartError, SimulatedServer
+
+if TYPE_CHECKING:
+    from .directory import (
+        DirectoryServer,
+        ServerDirectory,
+        ServerDirectoryError,
+        create_directory_server,
+        read_directory,
+    )
 
 __all__ = [
     "DirectoryServer",
@@ -20,3 +26,17 @@ __all__ = [
     "create_directory_server",
     "read_directory",
 ]
+
+if not TYPE_CHECKING:  # servers in memory need none of it
+    __getattr__ = loader(
+        __name__,
+        {
+            "directory": (
+                "DirectoryServer",
+                "ServerDirectory",
+                "ServerDirectoryError",
+                "create_directory_server",
+                "read_directory",
+            )
+        },
+    )

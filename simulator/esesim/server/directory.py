@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import asdict, frozen
+from attrs import asdict
+
+from eseback.data import frozen
 
 from ..engine.event import Event
 from ..exchange import GroupState

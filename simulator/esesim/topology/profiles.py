@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve
+
+from eseback.data import frozen
 
 from ..engine.quirk import Quirk
 

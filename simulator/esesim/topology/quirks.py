@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.grade import Grade
 
 from ..engine.quirk import Quirk

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final, TypeVar
 
@@ -199,6 +198,8 @@ def _problems(error: BaseException, path: str) -> Iterator[str]:
 
 
 def _advice(key: str, known: list[str]) -> str:
+    from difflib import get_close_matches  # only where somebody has made a mistake
+
     close = get_close_matches(key, known, n=1)
     return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
 

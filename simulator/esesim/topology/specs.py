@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import field, frozen
+from attrs import field
 
 from eseback.constants import INFORMATION_STORE
+from eseback.data import frozen
 
 from .profiles import EXCHANGE_2003_SP1
 

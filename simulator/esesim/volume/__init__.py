@@ -1,5 +1,10 @@
 """Where bytes live: a volume in memory that can lose power, and one in a real directory."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eseback.lazy import loader
 from esesim.volume.base import (
     Lent,
     Readable,
@@ -10,9 +15,11 @@ from esesim.volume.base import (
     Writable,
 )
 from esesim.volume.crash import CrashReport, PowerLoss
-from esesim.volume.directory import DirectoryVolume
 from esesim.volume.generated import Generated, register
 from esesim.volume.memory import SECTOR_SIZE, MemoryVolume
+
+if TYPE_CHECKING:
+    from esesim.volume.directory import DirectoryVolume
 
 __all__ = [
     "SECTOR_SIZE",
@@ -30,3 +37,6 @@ __all__ = [
     "Writable",
     "register",
 ]
+
+if not TYPE_CHECKING:  # servers in memory do without
+    __getattr__ = loader(__name__, {"directory": ("DirectoryVolume",)})

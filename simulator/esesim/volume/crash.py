@@ -10,8 +10,7 @@ from __future__ import annotations
 import random
 from typing import Final, TypeAlias
 
-from attrs import define, frozen
-
+from eseback.data import define, frozen
 from esesim.volume.base import Readable
 from esesim.volume.generated import GeneratedBytes
 from esesim.volume.sparse import SparseBytes

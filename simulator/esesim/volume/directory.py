@@ -9,8 +9,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
-
+from eseback.data import frozen
 from esesim.volume.base import (
     Lent,
     Readable,
