@@ -47,6 +47,7 @@ _MIB: Final = 1 << 20
 _READ_MAX: Final = 4 * _MIB
 _WRITE_MAX: Final = 2 * _MIB  # a request of 4 MiB is the most that servers take by default
 _OPNUM: Final = {method: cast("int", info.opnum) for method, info in CALL_BY_METHOD.items()}
+_PLAIN: Final = (1,)  # strides of a row of bytes; to ask for less takes longer
 _READ: Final = "backup_read_file"
 _READ_OPNUM: Final = _OPNUM[_READ]
 
@@ -326,7 +327,7 @@ def _read_result(answer: ResponseReceived | Placed | None, out: memoryview) -> i
         return len(out)
     try:
         if isinstance(answer, Placed):
-            return check_read(answer.head, out, answer.tail)
+            return check_read(answer.head, out[: answer.size], answer.tail, len(out))
         data = decode_read(answer.stub, len(out), answer.little)
     except BadStubData as error:
         raise violation(error, _READ) from error
@@ -346,6 +347,8 @@ def _writable(buffer: WriteableBuffer) -> memoryview:
         view = memoryview(buffer)
     except TypeError:
         return memoryview(bytearray())
+    if view.strides == _PLAIN and not view.readonly and 0 < len(view) <= _READ_MAX:
+        return view
     if view.readonly or not view.c_contiguous or not view.nbytes:
         return memoryview(bytearray())
     if view.ndim != 1 or view.itemsize != 1 or view.nbytes > _READ_MAX:

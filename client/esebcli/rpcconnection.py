@@ -11,6 +11,7 @@ import struct
 import sys
 import threading
 from collections.abc import Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
 from attrs import define
@@ -49,14 +50,19 @@ CONTEXT_ID: Final = 0
 DEFAULT_CONNECT_SECONDS: Final = 10.0
 _CHUNK: Final = 1 << 16
 _SMALL: Final = 1024  # bytes that are copied rather than gathered
+_MUCH: Final = 1 << 17  # bytes that are worth waiting for in one go
+_PATIENCE: Final = 0.25  # seconds to wait for all of them
 _STEPS_MAX: Final = 8  # of an authentication; NTLM takes two, SPNEGO three
 _CALL_MAX: Final = (4 << 20) + (1 << 16)  # bytes of an answer: a read of 4 MiB with what is around
 
 
 class Placed(NamedTuple):
-    """Stub of an answer whose middle has been put where it belongs: what comes before and after."""
+    """Stub of an answer whose middle has been put where it belongs, `size` bytes: what comes before
+    and after. In one that is shorter than foreseen, nothing comes after: it is in the middle.
+    """
 
     head: bytes
+    size: int
     tail: bytes
 
 
@@ -171,7 +177,7 @@ class RpcConnection:
                 else:
                     # The same two steps, written out: a backup does hardly anything else.
                     again, request, order = found
-                    sock = self._open_socket()
+                    sock = self._socket or self._open_socket()
                     sock.sendall(request)
                     count = sock.recvmsg_into(order)[0]
                     if self._protocol.is_answered(again, count):
@@ -253,11 +259,31 @@ class RpcConnection:
             scatter.received(count)
             if scatter.complete or not scatter.predicted:
                 break
-            count = sock.recvmsg_into(scatter.buffers())[0]
+            if scatter.left > _MUCH and scatter.is_certain:
+                count = self._receive_rest(sock, scatter.buffers())
+            else:
+                count = sock.recvmsg_into(scatter.buffers())[0]
         placed = self._protocol.finish(scatter)
         if scatter.exact:
             return None
-        return self._next_answer() if placed is None else Placed(*placed)
+        if placed is None:
+            return self._next_answer()
+        head, tail = placed
+        return Placed(head, scatter.filled, tail)
+
+    def _receive_rest(self, sock: socket.socket, buffers: list[memoryview]) -> int:
+        """Receive until the buffers are full, which saves the way back and forth for each piece
+        that arrives. After a moment without any, take what has come: an answer may break off.
+        """
+        limit = min(self._limit, _PATIENCE) if self._limit else _PATIENCE
+        _limit_receiving(sock, limit)
+        try:
+            return sock.recvmsg_into(buffers, 0, socket.MSG_WAITALL)[0]
+        except BlockingIOError:  # not even a byte
+            pass
+        finally:
+            _limit_receiving(sock, self._limit)
+        return sock.recvmsg_into(buffers)[0]
 
     def _settle(self, ahead: CallAhead) -> None:
         """Have the answer to the call that was started, or what went wrong."""
@@ -415,9 +441,16 @@ def _connect(host: str, port: int, seconds: float) -> socket.socket:
 
 def _set_limit(sock: socket.socket, seconds: float) -> None:
     """Limit each wait within the system itself: `settimeout` would cost a `poll` for each."""
+    _limit_receiving(sock, seconds)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _time_value(seconds))
+
+
+def _limit_receiving(sock: socket.socket, seconds: float) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _time_value(seconds))
+
+
+@cache
+def _time_value(seconds: float) -> bytes:
     if sys.platform == "win32":
-        value = struct.pack("I", int(seconds * 1000))
-    else:
-        value = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+        return struct.pack("I", int(seconds * 1000))
+    return struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))

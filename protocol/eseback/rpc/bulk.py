@@ -82,16 +82,20 @@ def encode_read_error(error: EseBackupError, size: int) -> list[Buffer]:
     return [encode_error(_READ, error, (b"", 0, size))]
 
 
-def check_read(head: bytes, payload: memoryview, tail: bytes) -> int:
-    """How many bytes a read that was received in place has put into `payload`.
+def check_read(head: bytes, body: memoryview, tail: bytes, size: int) -> int:
+    """How many bytes a read of at most `size` bytes that was received in place has given.
 
-    Nearly always all; fewer where the padding makes a short read as long as a full one. Raises
-    what `decode_read` does.
+    body: what stands in the memory of the data; of a read that gave less, the stub's last bytes are
+    in it too. Raises what `decode_read` does.
     """
-    size = len(payload)
-    if (head, tail) == read_ends(size):
+    if len(body) == size and (head, tail) == read_ends(size):
         return size
-    return len(decode_read(b"".join((head, payload, tail)), size))
+    got = _got(head, size, True)
+    if got > len(body):
+        raise BadStubData(f"read of {size} bytes: {got} announced, {len(body)} are there")
+    padding = -got % 4
+    _check_end(Reader(b"".join((body[got:], tail))[padding:]))
+    return got
 
 
 def decode_read(stub: Buffer, size: int, little: bool = True) -> memoryview:
@@ -100,18 +104,29 @@ def decode_read(stub: Buffer, size: int, little: bool = True) -> memoryview:
     Raises EseBackupError for a read that failed, BadStubData for nonsense.
     """
     reader = Reader(stub, little)
-    got, size_found, offset, actual = _HEAD[little].unpack(reader.take(_HEAD_SIZE))
+    got = _got(reader.take(_HEAD_SIZE), size, little)
+    data = reader.take(got)
+    _check_end(reader)
+    return data
+
+
+def _got(head: Buffer, size: int, little: bool) -> int:
+    """How many bytes the first ones of a stub announce."""
+    got, size_found, offset, actual = _HEAD[little].unpack(head)
     if offset or got != actual or size_found != size or got > size:
         raise BadStubData(
             f"read of {size} bytes: {got} announced, {actual} at {offset} of {size_found} found"
         )
-    data = reader.take(got)
+    return int(got)
+
+
+def _check_end(reader: Reader) -> None:
+    """What stands behind the data."""
     jet = LONG.get(reader)
     detail = _DETAIL.get_rest(reader, _DETAIL.get(reader))
     hresult = HRESULT.get(reader)
     if hresult:
         raise_failure(_READ, hresult, jet, detail)
-    return data
 
 
 def encode_write(handle: bytes, file: int, data: Buffer) -> list[Buffer]:

@@ -3,9 +3,10 @@
 The headers of a response can be predicted, because the server cuts it into fragments of the size
 that was negotiated. So the transport can be told into which buffers to receive: a few bytes of
 header here, a piece of payload there (`recvmsg_into`). Each header is held against its prediction
-as soon as it is complete. At the first one that differs (a short read at the end of a file, an
-error, a server that cuts differently, a fault) the bytes are put back in the order in which they
-came and parsed as any others: a wrong guess costs a copy, never the response.
+as soon as it is complete. A response that only ends sooner (a short read at the end of a file, an
+error) is still in place. At the first header that differs otherwise (a server that cuts
+differently, a fault) the bytes are put back in the order in which they came and parsed as any
+others: a wrong guess costs a copy, never the response.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from typing import Final
 from eseback.rpc.errors import LocalProtocolError
 from eseback.rpc.header import REQUEST_SIZE
 from eseback.rpc.layout import Layout, Shape
+from eseback.rpc.status import PfcFlag
 
 __all__ = ["ScatterLayout", "ScatterRead"]
 
+_FLAGS: Final = 3
+_LENGTH: Final = slice(8, 10)
 _HINT: Final = slice(16, 20)  # alloc_hint: only a hint, and servers count differently
+_LAST: Final = int(PfcFlag.LAST_FRAG)
 
 
 class ScatterLayout:
@@ -45,30 +50,54 @@ class ScatterRead:
 
     The transport receives into `buffers()` and reports with `received()`, until `complete` or no
     longer `predicted`; then `ClientConnection.finish` takes it. `exact`: it is complete, and all
-    that stands around the payload is what was expected.
+    that stands around the payload is what was expected. `filled`: how many bytes of the payload's
+    memory belong to the stub; in one that ended sooner its last bytes are among them, and its tail
+    is empty.
     """
 
     __slots__ = (
         "_arrived",
         "_checked",
+        "_end",
         "_order",
         "_scatter",
         "_waiting",
         "call_id",
         "complete",
         "exact",
+        "filled",
         "predicted",
     )
 
     def __init__(self, call_id: int, scatter: ScatterLayout, payload: memoryview) -> None:
+        layout = scatter.layout
         self.call_id = call_id
         self.complete = self.exact = False
         self.predicted = True
+        self.filled = len(payload)
         self._scatter = scatter
-        scatter.layout.number(call_id)
-        self._order = self._waiting = scatter.layout.placed(scatter.order, payload)
+        layout.number(call_id)
+        self._order = self._waiting = layout.placed(scatter.order, payload)
         self._arrived = 0  # bytes
         self._checked = 0  # headers
+        self._end = layout.total  # bytes of all of it, as far as is known
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether its first bytes say that it is as long as was predicted."""
+        scatter = self._scatter
+        size = REQUEST_SIZE + len(scatter.head)
+        return (
+            self._checked > 0
+            and self._arrived >= size
+            and self._end == scatter.layout.total
+            and scatter.memory[REQUEST_SIZE:size] == scatter.head
+        )
+
+    @property
+    def left(self) -> int:
+        """Bytes that are still to come, as far as is known."""
+        return self._end - self._arrived
 
     def buffers(self) -> list[memoryview]:
         """Where the bytes that are still to come belong, in order."""
@@ -76,7 +105,7 @@ class ScatterRead:
 
     def received(self, count: int) -> None:
         """So many bytes were received into `buffers()`; at least one."""
-        layout = self._scatter.layout
+        scatter, layout = self._scatter, self._scatter.layout
         arrived = self._arrived + count
         if count <= 0 or arrived > layout.total or not self.predicted:
             raise LocalProtocolError(
@@ -84,28 +113,48 @@ class ScatterRead:
             )
         self._arrived = arrived
         if arrived == layout.total:
-            self._waiting = []
-            self.exact = self._scatter.memory == layout.frame
-            self.predicted = self.complete = self.exact or self._matches(len(layout.ends))
+            self.exact = scatter.memory == layout.frame
+        if not self.exact and self._end == layout.total and not self._check_headers():
+            self.predicted = False
             return
-        self._waiting = _after(self._waiting, count)
-        number, ends = self._checked, layout.ends
-        while number < len(ends) and ends[number] <= arrived:
-            number += 1
-        if number > self._checked:
-            self.predicted = self._matches(number)
-            self._checked = number
+        if arrived < self._end:
+            self._waiting = _after(self._waiting, count)
+            return
+        self._waiting = []
+        self.predicted = self.complete = arrived == self._end
 
-    def _matches(self, count: int) -> bool:
-        """Whether the headers before `count` that were not looked at are those expected."""
-        memory, frame = self._scatter.memory, self._scatter.layout.frame
-        for start in self._scatter.layout.headers[self._checked : count]:
+    def _check_headers(self) -> bool:
+        """Whether those that are complete now are what was expected, or the last is the end."""
+        memory, layout = self._scatter.memory, self._scatter.layout
+        frame, ends = layout.frame, layout.ends
+        number = self._checked
+        while number < len(ends) and ends[number] <= self._arrived:
+            start = layout.headers[number]
             actual = memory[start : start + REQUEST_SIZE]
             expected = frame[start : start + REQUEST_SIZE]
             if actual != expected:
                 actual[_HINT] = expected[_HINT]
                 if actual != expected:
-                    return False
+                    return self._ends_here(number, actual, expected)
+            number += 1
+        self._checked = number
+        return True
+
+    def _ends_here(self, number: int, actual: bytearray, expected: bytearray) -> bool:
+        """Whether a header differs only because it is that of the last fragment, and a shorter one:
+        then all bytes are in place, those behind the data too.
+        """
+        length = int.from_bytes(actual[_LENGTH], "little")
+        if not actual[_FLAGS] & _LAST or length > int.from_bytes(expected[_LENGTH], "little"):
+            return False
+        expected[_FLAGS] |= _LAST
+        expected[_LENGTH] = actual[_LENGTH]
+        begin = self._scatter.layout.ends[number] - REQUEST_SIZE
+        stub = begin + length - REQUEST_SIZE * (number + 1)
+        filled = stub - len(self._scatter.head)
+        if actual != expected or length < REQUEST_SIZE or not 0 <= filled <= self.filled:
+            return False
+        self._end, self.filled = begin + length, filled
         return True
 
     def linear(self) -> bytes:
@@ -126,6 +175,8 @@ class ScatterRead:
     def tail(self) -> bytes:
         """Stub bytes after the payload."""
         scatter = self._scatter
+        if self._end < scatter.layout.total:
+            return b""
         return scatter.tail if self.exact else scatter.layout.tail_of(scatter.memory)
 
 

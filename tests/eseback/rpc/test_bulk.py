@@ -73,7 +73,12 @@ def test_reads_that_are_no_good(head: tuple[int, int, int, int]) -> None:
     with pytest.raises(BadStubData, match="read of 8 bytes"):
         decode_read(stub, 8)
     with pytest.raises(BadStubData):
-        check_read(stub[:16], memoryview(bytearray(8)), stub[24:])
+        check_read(stub[:16], memoryview(bytearray(8)), stub[24:], 8)
+
+
+def test_a_read_in_place_has_what_it_announces() -> None:
+    with pytest.raises(BadStubData, match="6 announced, 4 are there"):
+        check_read(struct.pack("<IIII", 6, 8, 0, 6), memoryview(bytearray(4)), b"", 8)
 
 
 @pytest.mark.parametrize("size", range(36))

@@ -40,19 +40,25 @@ def expect_read(client: ClientConnection, call_id: int, payload: memoryview) -> 
     return client.expect(call_id, head, payload, tail)
 
 
+def taken(scatter: ScatterRead, ends: tuple[bytes, bytes], buffer: bytearray) -> int:
+    """What a read that was received in place says it gave."""
+    head, tail = ends
+    return bulk.check_read(head, memoryview(buffer)[: scatter.filled], tail, len(buffer))
+
+
 def deliver(scatter: ScatterRead, data: bytes, rng: random.Random) -> bytes:
     """What `recvmsg_into` does, in several turns; gives back what was not taken any more."""
     while data and scatter.predicted and not scatter.complete:
         count = min(len(data), rng.choice((1, 3, 24, 1000, 5840, 1 << 20)))
-        taken = 0
+        done = 0
         for buffer in scatter.buffers():
-            part = data[taken : min(taken + len(buffer), count)]
+            part = data[done : min(done + len(buffer), count)]
             buffer[: len(part)] = part
-            taken += len(part)
-            if taken == count:
+            done += len(part)
+            if done == count:
                 break
-        data = data[taken:]
-        scatter.received(taken)
+        data = data[done:]
+        scatter.received(done)
     return data
 
 
@@ -70,7 +76,7 @@ def test_a_full_read_lands_in_place(size_max: int, size: int, rng: random.Random
     assert not scatter.buffers()
     ends = client.finish(scatter)
     assert ends is not None
-    assert bulk.check_read(ends[0], memoryview(buffer), ends[1]) == size
+    assert taken(scatter, ends, buffer) == size
     assert buffer == data
     assert client.outstanding == 0
     assert client.next_event() is NEED_DATA
@@ -105,8 +111,19 @@ def test_anything_else_is_parsed_from_the_same_bytes(
     if sum(map(len, buffers)) == sum(map(len, scatter.buffers())):
         return  # see test_a_failure_as_long_as_a_full_read
     rest = deliver(scatter, raw(buffers), rng)
+    ends = client.finish(scatter)
+    if ends is not None:
+        # In place up to where it ended, and nothing is left.
+        assert scatter.complete and not scatter.exact and not rest
+        assert client.outstanding == 0
+        if what == "error":
+            with pytest.raises(EseBackupError, match="page 77"):
+                taken(scatter, ends, buffer)
+        else:
+            assert taken(scatter, ends, buffer) == got
+            assert buffer[:got] == data
+        return
     assert not scatter.predicted
-    assert client.finish(scatter) is None
     if rest:
         client.receive_data(rest)
     event = client.next_event()
@@ -122,6 +139,40 @@ def test_anything_else_is_parsed_from_the_same_bytes(
         assert bytes(bulk.decode_read(event.stub, size)) == data
 
 
+@pytest.mark.parametrize("got", [0, 1, 1000, 1392, 1393, 2000, 4000, 4800])
+def test_what_ends_sooner_is_in_place(got: int) -> None:
+    client, server, call_id = started(5000)
+    buffer, rng = bytearray(5000), random.Random(got)
+    scatter = expect_read(client, call_id, memoryview(buffer))
+    assert scatter is not None
+    data = rng.randbytes(got)
+    assert not deliver(
+        scatter, raw(server.send_response(call_id, bulk.encode_read(5000, data))), rng
+    )
+    assert scatter.complete and not scatter.is_certain
+    ends = client.finish(scatter)
+    assert ends is not None
+    assert taken(scatter, ends, buffer) == got
+    assert buffer[:got] == data
+
+
+def test_what_comes_behind_an_end_is_not_lost() -> None:
+    """Here the answer to the next call, in the same packet."""
+    client, server, call_id = started(5000)
+    scatter = expect_read(client, call_id, memoryview(bytearray(5000)))
+    assert scatter is not None
+    sent = raw(server.send_response(call_id, bulk.encode_read(5000, b"first")))
+    scatter.buffers()[0][:] = sent[:40]
+    scatter.buffers()[1][: len(sent) - 40 + 8] = sent[40:] + b"\5\0\x02\x03\x10\0\0\0"
+    scatter.received(len(sent) + 8)
+    assert not scatter.complete and not scatter.predicted
+    assert client.finish(scatter) is None
+    event = client.next_event()
+    assert isinstance(event, ResponseReceived)
+    assert bytes(bulk.decode_read(event.stub, 5000)) == b"first"
+    assert client.buffered == 8
+
+
 @pytest.mark.parametrize("got", [5, 6, 7, 8])
 def test_a_short_read_as_long_as_a_full_one(got: int) -> None:
     client, server, call_id = started(8)
@@ -132,7 +183,7 @@ def test_a_short_read_as_long_as_a_full_one(got: int) -> None:
     deliver(scatter, sent, random.Random(got))
     ends = client.finish(scatter)
     assert ends is not None
-    assert bulk.check_read(ends[0], memoryview(buffer), ends[1]) == got
+    assert taken(scatter, ends, buffer) == got
     assert buffer[:got] == b"12345678"[:got]
 
 
@@ -149,7 +200,7 @@ def test_a_failure_as_long_as_a_full_read() -> None:
     ends = client.finish(scatter)
     assert ends is not None
     with pytest.raises(EseBackupError, match="-1018"):
-        bulk.check_read(ends[0], memoryview(buffer), ends[1])
+        taken(scatter, ends, buffer)
 
 
 def test_allocation_hints_may_differ() -> None:
