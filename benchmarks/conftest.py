@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from operator import truediv
 from pathlib import Path
 from typing import cast
 
@@ -44,7 +45,7 @@ def cached_bytecode(folder: Path) -> dict[str, str]:
 
 
 class Measure:
-    """Runs a subject and its yardstick in turn and keeps the medians of both."""
+    """Runs a subject and its yardstick in turn; keeps the medians of both and of their ratio."""
 
     def __init__(self, benchmark: BenchmarkFixture) -> None:
         self._benchmark = benchmark
@@ -93,6 +94,7 @@ class Measure:
             amount=amount,
             unit=unit,
             goal=goal,
+            median_ratio=statistics.median(map(truediv, times[-rounds:], stats.stats.data)),
         )
         self._benchmark.extra_info.update(as_extra_info(measurement))
         return measurement

@@ -51,10 +51,15 @@ class Measurement:
     goal: Goal
     subject_mib: float = 0.0
     yardstick_mib: float = 0.0
+    median_ratio: float | None = None
+    """Of the yardstick's time to the subject's, round by round, where there were rounds: a machine
+    that changes its pace in mid-run changes the medians of both, but hardly this."""
 
     @property
     def speed_ratio(self) -> float:
         """The subject's speed as a share of the yardstick's."""
+        if self.median_ratio is not None:
+            return self.median_ratio
         return self.yardstick_seconds / self.subject_seconds
 
     @property

@@ -37,6 +37,11 @@ MEASURED = Measurement(
 )
 
 
+def test_the_ratio_of_rounds_goes_before_that_of_medians() -> None:
+    assert MEASURED.speed_ratio == 0.25
+    assert evolve(MEASURED, median_ratio=0.3).speed_ratio == 0.3
+
+
 @pytest.mark.parametrize(
     ("kind", "met", "missed"),
     [

@@ -112,15 +112,22 @@ class Exploration(RuleBasedStateMachine):
 
 
 class Idling(Exploration):
-    """The same draws, and nothing done: the yardstick of the machine's speed."""
+    """The same draws, and nothing done but count: the yardstick of the machine's speed."""
 
-    def _start(self, shape: Shape, faults: tuple[Fault, ...]) -> None: ...
+    def _start(self, shape: Shape, faults: tuple[Fault, ...]) -> None:
+        self._count(CLIENTS)
 
-    def _play(self, step: Step) -> None: ...
+    def _play(self, step: Step) -> None:
+        self._count()
 
-    def _call(self, step: Step, busy: bool) -> None: ...
+    def _call(self, step: Step, busy: bool) -> None:
+        self._count()
 
-    def _go_on(self, who: int, group: int, full: bool, truncate: bool) -> None: ...
+    def _go_on(self, who: int, group: int, full: bool, truncate: bool) -> None:
+        self._count()
+
+    def _count(self, steps: int = 1) -> None:
+        self.seen["steps"] = self.seen.get("steps", 0) + steps
 
 
 def _busy(player: Player, who: int) -> int:

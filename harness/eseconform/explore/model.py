@@ -7,6 +7,7 @@ only what no client can know: what lies on its disks (:class:`Facts`).
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from attrs import evolve
@@ -104,7 +105,7 @@ class Model:
         holder = context if context.state.running else self.holder(step.group)
         if holder is not None:
             # The group answers; the caller's own context stays where it is.
-            return evolve(backup_cell(holder.state, call), next_state=context.state)
+            return _staying(backup_cell(holder.state, call), context.state)
         if logs_only and not group.mounted <= group.backed_up_to.keys():
             return backup_cell(context.state, BackupCall.SETUP_REFUSED)
         return backup_cell(context.state, call)
@@ -133,7 +134,10 @@ class Model:
 
     def holder(self, group: int) -> Context | None:
         """The context that backs a group up."""
-        return next((context for context in self.contexts if context.group == group), None)
+        for context in self.contexts:
+            if context.group == group:
+                return context
+        return None
 
     # -- what happens
 
@@ -251,6 +255,12 @@ class Model:
             for group in self.groups
         )
         return contexts, groups, self.faults.key()
+
+
+@cache
+def _staying(cell: BackupCell, state: BackupState) -> BackupCell:
+    """The same answer, to a context that stays in its state."""
+    return evolve(cell, next_state=state)
 
 
 def _answer(cell: BackupCell) -> Answer:

@@ -121,12 +121,12 @@ class Player:
     def _fitted(self, step: Step) -> Step:
         """The step with numbers that this server has, and without those that mean nothing."""
         act = step.act
-        return Step(
-            act,
-            step.who % CLIENTS if act.method is not None or act is Act.HANG_UP else 0,
-            step.group % self.shape.groups if act in GROUP_ACTS else 0,
-            step.store % self.shape.stores if act in STORE_ACTS else 0,
-        )
+        who = step.who % CLIENTS if act.method is not None or act is Act.HANG_UP else 0
+        group = step.group % self.shape.groups if act in GROUP_ACTS else 0
+        store = step.store % self.shape.stores if act in STORE_ACTS else 0
+        if (who, group, store) == (step.who, step.group, step.store):
+            return step
+        return Step(act, who, group, store)
 
     def _check_value(
         self,
@@ -158,9 +158,9 @@ class Player:
 
         ``changes``: whether the step may have mounted or dismounted one.
         """
-        stage = self.stage
+        stage, model = self.stage, self.model
         for number, group in enumerate(stage.server.groups):
-            holder = self.model.holder(number)
+            holder = model.holder(number)
             expected = BackupState.PREPARED if holder is None else holder.state
             instance = group.instance
             found = BackupState.PREPARED if instance is None else instance.backup.state
@@ -169,9 +169,9 @@ class Player:
                     f"the backup of {group.name} is {found.value}, not {expected.value}"
                 )
             # Only these change it: asking each time would cost more than the rest.
-            if changes and len(group.mounted) != len(self.model.groups[number].mounted):
+            if changes and len(group.mounted) != len(model.groups[number].mounted):
                 raise self._divergence(f"mounted in {group.name}: {group.mounted}")
-        for client, context in zip(stage.clients, self.model.contexts, strict=True):
+        for client, context in zip(stage.clients, model.contexts, strict=True):
             if client.session.holds(client.context) == (context.state is BackupState.ENDED):
                 raise self._divergence(f"a context is not {context.state.value}")
 

@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.formats.checksum import Readable, log_block_checksum
 from eseback.formats.errors import FormatError
 from eseback.formats.logheader import LOG_HEADER_SIZE, SECTOR_SIZE, LogHeader
@@ -34,6 +33,7 @@ from eseback.formats.logheader import LOG_HEADER_SIZE, SECTOR_SIZE, LogHeader
 # the real engine's records have only the type in common.
 
 _LRCHECKSUM = struct.Struct("<BIIIIIB")
+_SIZES = struct.Struct("<5xII")  # of it: cbForwards, cbNext
 BLOCK_HEADER_SIZE: Final = _LRCHECKSUM.size
 _LRCHECKSUM_TYPE: Final = 42
 _SHORT_CHECKSUM_OFF: Final = 0xD1
@@ -182,7 +182,8 @@ def record_spans(
     spans: list[tuple[int, int]] = []
     view, size = memoryview(data), len(data)
     unpack, crc32, seed = _LRCHECKSUM.unpack_from, zlib.crc32, generation & 0xFFFFFFFF
-    while offset + BLOCK_HEADER_SIZE <= size:
+    limit = size - BLOCK_HEADER_SIZE
+    while offset <= limit:
         start = offset + BLOCK_HEADER_SIZE
         kind, backwards, length, cb_next, _, crc, use_short = unpack(data, offset)
         end = start + length
@@ -197,7 +198,9 @@ def record_spans(
             break
         spans.append((start, end))
         offset = start + cb_next
-        if data[end - _END_SIZE : end] == END_OF_LOG and _ends_log(view[start:end]):
+        # A look at one byte spares the others nearly always. A block shorter than a record can't be
+        # the end, and the byte is then one in front of it.
+        if data[end - _END_SIZE] == END_OF_LOG_TYPE and _ends_log(view[start:end]):
             return spans, LogEnd.END_RECORD, offset
     return spans, _why_no_block(data, offset, generation), offset
 
@@ -210,12 +213,13 @@ def known_spans(
     None if the blocks don't end just there: the file is no longer the same.
     """
     spans: list[tuple[int, int]] = []
-    unpack, size = _LRCHECKSUM.unpack_from, len(data)
-    while offset < end_offset and offset + BLOCK_HEADER_SIZE <= size:
-        start = offset + BLOCK_HEADER_SIZE
-        _, _, length, cb_next, *_ = unpack(data, offset)
-        spans.append((start, start + length))
-        offset = start + cb_next
+    unpack, size = _SIZES.unpack_from, len(data)
+    limit = min(end_offset, size - BLOCK_HEADER_SIZE + 1)
+    while offset < limit:
+        length, cb_next = unpack(data, offset)
+        offset += BLOCK_HEADER_SIZE
+        spans.append((offset, offset + length))
+        offset += cb_next
     return spans if offset == end_offset <= size else None
 
 

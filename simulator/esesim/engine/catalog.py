@@ -8,12 +8,11 @@ source cat.hxx.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.errors import JetErr
 
 from .catalog_columns import CATALOG_SCHEMA, IndexFlag, ObjectType, key_column_ids
@@ -76,10 +75,20 @@ def read_catalog(get_page: Callable[[int], Page]) -> CatalogInfo:
     Raises JetError -1206 (DatabaseCorrupted) where the catalog makes no sense; errors of
     ``get_page`` go through.
     """
+    root = get_page(CATALOG_FDP)
+    if not root.flags & PageFlag.ROOT:
+        raise JetError(JetErr.DATABASE_CORRUPTED, f"page {CATALOG_FDP} is not the catalog's root")
+    return _catalog(tuple(_leaf_data(get_page, root)))
+
+
+# Databases that were made alike have the same catalog, byte for byte, and it stays as it is.
+@lru_cache(maxsize=64)
+def _catalog(records: tuple[bytes, ...]) -> CatalogInfo:
+    """What the records of the catalog say."""
     tables: list[TableInfo] = []
     stream: dict[int, TreeRoots] = {}
     try:
-        for objid, rows in _rows_by_objid(get_page).items():
+        for objid, rows in _rows_by_objid(records).items():
             if objid == DATABASE_OBJID:
                 stream = {row["Type"]: _roots(row) for row in rows}
             elif not rows[0]["Flags"] & (1 << 31):  # JET_bitObjectSystem
@@ -93,12 +102,9 @@ def read_catalog(get_page: Callable[[int], Page]) -> CatalogInfo:
     )
 
 
-def _rows_by_objid(get_page: Callable[[int], Page]) -> dict[int, list[dict[str, Any]]]:
-    root = get_page(CATALOG_FDP)
-    if not root.flags & PageFlag.ROOT:
-        raise JetError(JetErr.DATABASE_CORRUPTED, f"page {CATALOG_FDP} is not the catalog's root")
+def _rows_by_objid(records: Iterable[bytes]) -> dict[int, list[dict[str, Any]]]:
     found: dict[int, list[dict[str, Any]]] = {}
-    for data in _leaf_data(get_page, root):
+    for data in records:
         row = decode_row(CATALOG_SCHEMA, data)
         found.setdefault(row["ObjidTable"], []).append(row)
     return found
@@ -107,13 +113,12 @@ def _rows_by_objid(get_page: Callable[[int], Page]) -> dict[int, list[dict[str, 
 def _leaf_data(get_page: Callable[[int], Page], page: Page, depth: int = 1) -> Iterator[bytes]:
     if depth > _DEPTH_MAX:
         raise JetError(JetErr.DATABASE_CORRUPTED, "the catalog's tree goes round in a circle")
+    if page.is_leaf:
+        yield from map(node_data, page.nodes)
+        return
     for node in page.nodes:
-        data = bytes(node_data(node))
-        if page.is_leaf:
-            yield data
-        else:
-            child = get_page(int.from_bytes(data, "little"))
-            yield from _leaf_data(get_page, child, depth + 1)
+        child = get_page(int.from_bytes(node_data(node), "little"))
+        yield from _leaf_data(get_page, child, depth + 1)
 
 
 def _roots(row: Mapping[str, Any]) -> TreeRoots:

@@ -12,8 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.errors import JetErr
 from eseback.formats.fields import NO_BACKUP, Signature
 
@@ -168,8 +167,7 @@ class HardRecovery:
     def _let_go(self) -> None:
         """Close what is open; what a recovery that failed has changed stays as it is."""
         for target in self._replay.targets.values():
-            if target.streaming is not None:
-                target.streaming.close()
+            target.close_stream()
         for database in self._opened.values():
             database.close()
 
@@ -240,9 +238,9 @@ class HardRecovery:
     def _replay_detach(self, dbid: int, _body: bytes) -> None:
         self._dbids_in_use.discard(dbid)
         target = self._replay.targets.pop(dbid, None)
-        if target is not None and target.streaming is not None:
-            target.streaming.sync()
-            target.streaming.close()
+        if target is not None:
+            target.sync_stream()
+            target.close_stream()
 
     def _check_complete(self, last_generation: int) -> None:
         targets = self._replay.targets

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.errors import JetErr
 from eseback.formats import logblock
 from eseback.formats.errors import FormatError
@@ -79,13 +78,21 @@ def _unpack(data: bytes, path: str) -> LogHeader:
         raise JetError(JetErr.LOG_FILE_CORRUPT, f"{path}: {error}", path) from error
 
 
+def _content(volume: Volume, path: str) -> bytes:
+    """All bytes of a file, copied once: a volume in memory copies twice what it hands out."""
+    file = volume.open(path)
+    size = file.size
+    lent = file.lend(0, size)
+    data = file.read(0, size) if lent is None else b"".join(lent)
+    file.close()
+    return data
+
+
 def read_log(volume: Volume, path: str) -> LogFile:
     """Read a log file. Raises -501 for a header that can't be read, -1811 where it is missing."""
     if not volume.exists(path):
         raise JetError(JetErr.FILE_NOT_FOUND, f"there is no {path}")
-    file = volume.open(path)
-    data = file.read(0, file.size)
-    file.close()
+    data = _content(volume, path)
     header = _unpack(data, path)
     spans, reason, end = logblock.record_spans(data, header.generation)
     return LogFile(path, header, end, reason, data, tuple(spans))
@@ -98,9 +105,7 @@ def read_again(volume: Volume, summary: LogSummary) -> LogFile:
     """
     if not volume.exists(summary.path):
         raise JetError(JetErr.FILE_NOT_FOUND, f"{summary.path} has vanished since it was checked")
-    file = volume.open(summary.path)
-    data = file.read(0, file.size)
-    file.close()
+    data = _content(volume, summary.path)
     spans = logblock.known_spans(data, summary.end)
     if spans is None or _unpack(data, summary.path) != summary.header:
         raise JetError(JetErr.LOG_FILE_CORRUPT, f"{summary.path} has changed since it was checked")

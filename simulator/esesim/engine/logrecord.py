@@ -229,9 +229,8 @@ class MacroBuilder:
         return b"".join((head, *groups))
 
 
-def run_steps(page: Page, count: int, data: bytes) -> None:
-    """Apply the steps of one OPERATIONS group to its page."""
-    offset = 0
+def run_steps(page: Page, count: int, data: bytes, offset: int = 0) -> None:
+    """Apply the steps of one OPERATIONS group, at ``offset`` in ``data``, to its page."""
     nodes = page.nodes
     for _ in range(count):
         step = data[offset]

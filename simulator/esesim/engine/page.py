@@ -23,8 +23,9 @@ TAG_SIZE: Final = 4
 _HEADER = struct.Struct("<IIqIIIHHHHI")
 _KEY_LENGTH = struct.Struct("<H")
 _IB_MASK: Final = 0x1FFF
-# As a plain number: arithmetic on flags of an enum costs microseconds.
+# As plain numbers: arithmetic on flags of an enum costs microseconds.
 _NEW_CHECKSUM: Final = 0x2000
+_LEAF: Final = 0x2
 
 
 class PageFlag(IntFlag):
@@ -114,7 +115,7 @@ class Page:
     @property
     def is_leaf(self) -> bool:
         """Whether the nodes are rows rather than pointers to children."""
-        return bool(self.flags & PageFlag.LEAF)
+        return bool(self.flags & _LEAF)
 
     def node_keys(self) -> list[bytes]:
         """The keys of the nodes, in order."""

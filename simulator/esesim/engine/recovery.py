@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 def redo_log(replay: Replay, log: LogFile) -> None:
     """Redo every record of one generation."""
     replay.redo_blocks(log.data, log.blocks, log.generation << 32)
-    replay.keep_losers(log.data)
     replay.counts.generations += 1
     replay.write_back()
 
@@ -105,8 +104,7 @@ def undo_and_close(instance: Instance, replay: Replay, **changes: Any) -> None:
     """Undo what is open, write everything, leave the databases clean and closed."""
     for target in replay.targets.values():
         target.database.log = instance.log
-        if target.streaming is not None:
-            target.streaming.sync()
+        target.sync_stream()
     replay.undo(instance.log)
     for dbid, target in list(replay.targets.items()):
         database = target.database
@@ -114,8 +112,7 @@ def undo_and_close(instance: Instance, replay: Replay, **changes: Any) -> None:
         record = instance.end_attachment(database, **changes)
         instance.databases.pop(dbid, None)
         instance.log.append(record)
-        if target.streaming is not None:
-            target.streaming.close()
+        target.close_stream()
         database.close()
     replay.targets.clear()
     instance.log.flush()

@@ -18,7 +18,8 @@ from .pagefile import PageFile
 
 _OPERATIONS, _IMAGE = int(GroupKind.OPERATIONS), int(GroupKind.IMAGE)
 _MOVE = int(GroupKind.MOVE)
-_STEPS = struct.Struct("<BH")
+# A group of steps as a whole: that kind, pgno, dbtime before, number of steps, bytes of them.
+_STEPS = struct.Struct("<BIQBH")
 
 
 def apply_macro(file: PageFile, record: bytes, lsn: int) -> list[int]:
@@ -30,19 +31,25 @@ def apply_macro(file: PageFile, record: bytes, lsn: int) -> list[int]:
     moved: list[int] = []
     *_, after, groups = MACRO.unpack_from(record)
     offset = MACRO.size
+    pages = file.pages
     for _ in range(groups):
+        if record[offset] == _OPERATIONS:
+            _, pgno, before, count, size = _STEPS.unpack_from(record, offset)
+            offset += _STEPS.size
+            try:
+                page = pages[pgno]
+            except KeyError:
+                page = file.get(pgno)
+            if page.dbtime == before or needs_redo(file, page, before, after):
+                run_steps(page, count, record, offset)
+                page.dbtime = after
+                if page.recovery_position is None:
+                    file.touch(page, lsn)
+            offset += size
+            continue
         kind, pgno, before = GROUP.unpack_from(record, offset)
         offset += GROUP.size
-        if kind == _OPERATIONS:
-            count, size = _STEPS.unpack_from(record, offset)
-            offset += _STEPS.size
-            page = file.get(pgno)
-            if needs_redo(file, page, before, after):
-                run_steps(page, count, record[offset : offset + size])
-                page.dbtime = after
-                file.touch(page, lsn)
-            offset += size
-        elif kind == _IMAGE:
+        if kind == _IMAGE:
             (size,) = LENGTH.unpack_from(record, offset)
             offset += 2
             if file.get(pgno).dbtime < after:

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from eseback.data import frozen
 from eseback.errors import JetErr
 from eseback.formats.chkfile import Checkpoint
 from eseback.formats.dbheader import DatabaseHeader, DbState
@@ -91,8 +90,7 @@ class _SoftRecovery:
         """Close the files of a recovery that failed; what it has written stays as it is."""
         instance = self._instance
         for target in self._replay.targets.values():
-            if target.streaming is not None:
-                target.streaming.close()
+            target.close_stream()
         for database in instance.databases.values():
             database.close()
         instance.databases.clear()
@@ -299,9 +297,8 @@ class _SoftRecovery:
         target = self._replay.targets.pop(dbid, None)
         if target is None:
             return
-        if target.streaming is not None:
-            target.streaming.sync()
-            target.streaming.close()
+        target.sync_stream()
+        target.close_stream()
         record = DetachRecord.unpack(body)
         target.database.pages.flush()
         target.database.mark_clean(record.lgpos_consistent, record.logtime_consistent)

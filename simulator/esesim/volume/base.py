@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from esesim.windows_path import component_error
@@ -133,6 +134,7 @@ class Volume(Protocol):
         ...
 
 
+@lru_cache(maxsize=4096)
 def split_path(path: str, *, root_allowed: bool = False) -> tuple[str, ...]:
     """The names of a volume path, checked. ``VolumeError`` if it is not one."""
     if not path and root_allowed:

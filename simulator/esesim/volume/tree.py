@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TypeAlias
 
-from attrs import define, field, frozen
+from attrs import field
 
+from eseback.data import define, frozen
 from esesim.volume.base import VolumeError, VolumeFileNotFound, split_path
 from esesim.volume.crash import CrashableBytes
 from esesim.windows_path import path_key
@@ -54,12 +56,12 @@ class NameTree:
 
     def directory(self, path: str) -> Directory:
         """The directory of that path."""
-        return self._walk_down(split_path(path, root_allowed=True), path)
+        return self._walk_down(_split(path)[1], path)
 
-    def _walk_down(self, names: tuple[str, ...], path: str) -> Directory:
+    def _walk_down(self, keys: tuple[str, ...], path: str) -> Directory:
         directory = self._root
-        for name in names:
-            entry = directory.entries.get(path_key(name))
+        for key in keys:
+            entry = directory.entries.get(key)
             if entry is None or not isinstance(entry.node, Directory):
                 raise VolumeFileNotFound(path)
             directory = entry.node
@@ -67,9 +69,11 @@ class NameTree:
 
     def place(self, path: str) -> tuple[Directory, str, Entry | None]:
         """Where a file is or would be: its directory, its name, its entry if it exists."""
-        names = split_path(path)
-        directory = self._walk_down(names[:-1], path)
-        entry = directory.entries.get(path_key(names[-1]))
+        if not path:
+            split_path(path)  # Raises: the root is no file.
+        names, keys = _split(path)
+        directory = self._walk_down(keys[:-1], path)
+        entry = directory.entries.get(keys[-1])
         if entry is not None and isinstance(entry.node, Directory):
             raise VolumeError(f"{path!r} is a directory")
         return directory, names[-1], entry
@@ -143,6 +147,13 @@ class NameTree:
                 for pending in self._pending
             ]
         return other
+
+
+@lru_cache(maxsize=4096)  # every use of a file asks again, and there are few paths
+def _split(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of a path, and their keys; both are empty for the root."""
+    names = split_path(path, root_allowed=True)
+    return names, tuple(map(path_key, names))
 
 
 def _set_entry(directory: Directory, key: str, entry: Entry | None) -> None:
