@@ -55,11 +55,9 @@ _PAGE_FOLDS: Final = {
     for size in PAGE_SIZES
 }
 _ZERO_PAGES: Final = {size: bytes(size) for size in PAGE_SIZES}
-# Pages whose checksums are folded together, and into how many pieces each is cut at a time.
+# Pages whose checksums are folded together, and into how many pieces each is cut for that.
 _BATCH: Final = 64
 _PIECES: Final = 16
-_WORD_SIZE: Final = 4
-_GOOD_BATCH: Final = _U32.pack(HEADER_SEED) * _BATCH
 # Bit k of the position of a bit in the last word is set for the bits of the k-th mask.
 _WORD_FOLDS: Final = (
     (1, 0xAAAAAAAA),
@@ -70,12 +68,16 @@ _WORD_FOLDS: Final = (
 )
 
 
-class _Cut(NamedTuple):
-    """How the pages of a batch are cut: pieces of a page, a batch's pieces, bytes left of it."""
+class _Batch(NamedTuple):
+    """How the pages of a batch are folded: the numbers in them, all pieces in order, the distances
+    of a piece's folds in bits, and what is left of good pages in the bits of the mask.
+    """
 
-    pieces: int
-    unpack: Callable[[Readable], tuple[bytes, ...]]
-    size: int
+    pgnos: Callable[[Readable], tuple[int, ...]]
+    pieces: Callable[[Readable], tuple[bytes, ...]]
+    folds: tuple[int, ...]
+    mask: int
+    good: int
 
 
 def xor_words(data: Readable) -> int:
@@ -216,41 +218,39 @@ def first_bad_pgno(pages: Readable, first_pgno: int, page_size: int) -> int | No
 
 
 @cache
-def _batch_structs(
-    page_size: int,
-) -> tuple[Callable[[Readable], tuple[int, ...]], tuple[_Cut, ...]]:
-    """How the page numbers of a batch are read, and how its pages are cut again and again."""
-    pgnos = struct.Struct("<" + f"4xI{page_size - 8}x" * _BATCH)
-    cuts = []
-    size = page_size
-    while size > _WORD_SIZE:
-        pieces = min(_PIECES, size // _WORD_SIZE)
-        size //= pieces
-        cuts.append(
-            _Cut(pieces, struct.Struct(f"{size}s" * (pieces * _BATCH)).unpack, size * _BATCH)
-        )
-    return pgnos.unpack, tuple(cuts)
+def _batch(page_size: int) -> _Batch:
+    size = page_size // _PIECES
+
+    def in_each_page(word: int) -> int:
+        return int.from_bytes(_U32.pack(word).ljust(size, b"\0") * _BATCH, "little")
+
+    return _Batch(
+        struct.Struct("<" + f"4xI{page_size - 8}x" * _BATCH).unpack,
+        struct.Struct(f"{size}s" * (_PIECES * _BATCH)).unpack,
+        tuple(distance for distance, _ in _folds(size * 4, 32)),
+        in_each_page(_MASK_32),
+        in_each_page(HEADER_SEED),
+    )
 
 
 def _all_good_in_old_format(pages: Readable, first_pgno: int, page_size: int) -> bool:
     """Whether a batch of pages is in the old format and every page of it is good.
 
     The first pieces of all pages, side by side, are one number, the second pieces another, and so
-    on: the XOR of these numbers folds every page at once. That saves a quarter of the time.
+    on: the XOR of these numbers, folded on, folds every page at once. What a fold brings over from
+    the next page stays above the bits that count. That saves a third of the time.
     """
     if any(flags & _ECC_FLAG for flags in memoryview(pages)[_FLAG_BYTE::page_size]):
         return False
-    unpack_pgnos, cuts = _batch_structs(page_size)
-    if unpack_pgnos(pages) != tuple(range(first_pgno, first_pgno + _BATCH)):
+    batch = _batch(page_size)
+    if batch.pgnos(pages) != tuple(range(first_pgno, first_pgno + _BATCH)):
         return False
-    data = pages
-    for cut in cuts:
-        pieces = cut.unpack(data)
-        folded = 0
-        for index in range(cut.pieces):
-            folded ^= int.from_bytes(b"".join(pieces[index :: cut.pieces]), "little")
-        data = folded.to_bytes(cut.size, "little")
-    return data == _GOOD_BATCH
+    pieces, folded = batch.pieces(pages), 0
+    for index in range(_PIECES):
+        folded ^= int.from_bytes(b"".join(pieces[index::_PIECES]), "little")
+    for distance in batch.folds:
+        folded ^= folded >> distance
+    return folded & batch.mask == batch.good
 
 
 def repair_page(page: Readable, pgno: int) -> bytes | None:

@@ -122,7 +122,8 @@ class Connection:
 
     def memory(self, size: int) -> memoryview:
         """See `registry.Client`."""
-        self.hold(size)
+        if size * self._copies > self._lent:
+            self.hold(size)
         if len(self._buffer) < size:
             self._buffer = memoryview(bytearray(size))
         return self._buffer[:size]
@@ -340,7 +341,8 @@ class Connection:
         protocol, host, repeatable = self._protocol, self._host, self._repetitions.current
         assert repeatable is not None, "it is remembered with the request"
         take_again, fetch, counts = protocol.take_again, repeatable.fetch, host.counts
-        receive, sendmsg = self._socket.recv, self._socket.sendmsg if self._gather else None
+        receive, sendall = self._socket.recv, self._socket.sendall
+        sendmsg = self._socket.sendmsg if self._gather else None
         while (repeated := take_again(data)) is not None:
             try:
                 fetched = fetch()
@@ -358,12 +360,14 @@ class Connection:
                     counts[3] += 1
                     self.since = monotonic()
                     self.phase = _SENDING
-                    if total > _SMALL and sendmsg is not None:
+                    if total <= _SMALL:
+                        sendall(b"".join(buffers))
+                    elif sendmsg is None:
+                        send_joined(sendall, buffers)
+                    else:
                         sent = sendmsg(buffers)
                         if sent < total:
                             send_rest(sendmsg, buffers, total, sent)
-                    else:
-                        self._put(buffers, total)
             if host.is_stopping:
                 raise _Cut("the server stops")
             self.since = monotonic()
@@ -433,10 +437,7 @@ class Connection:
             self.since = monotonic()
             self.phase = _SENDING
         self._host.counts[3] += 1
-        self._put(buffers, sum(map(len, buffers)))
-
-    def _put(self, buffers: Sequence[Buffer], total: int) -> None:
-        """Send without a note of it; total: bytes of all the buffers."""
+        total = sum(map(len, buffers))
         if total <= _SMALL and len(buffers) <= _FEW:
             self._socket.sendall(b"".join(buffers))
         elif self._gather:

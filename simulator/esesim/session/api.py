@@ -197,7 +197,7 @@ class Session(RestoreCalls):
                 lent = held.lend(size) if size else None
                 if lent is not None:
                     return lent
-                view = writable(memory(size))
+                view = memory(size) if size > 0 else writable(bytearray())
                 return [view[: read(view)]]
             except JetError as error:
                 held.note_failure()
