@@ -11,7 +11,6 @@ import struct
 import sys
 import threading
 from collections.abc import Sequence
-from functools import cache
 from typing import Final, NamedTuple
 
 from attrs import define
@@ -34,7 +33,6 @@ from eseback.rpc import (
     FaultReceived,
     FaultStatus,
     ForeseenCall,
-    Initiator,
     Limits,
     RejectReason,
     RemoteProtocolError,
@@ -42,6 +40,7 @@ from eseback.rpc import (
     ResponseReceived,
     ScatterRead,
     ServerShutDown,
+    bind_as,
 )
 from eseback.rpc.gather import send_gathered, send_joined
 from esebcli.rpcerrors import AccessRefused, ProtocolViolation, fault_error
@@ -50,9 +49,6 @@ CONTEXT_ID: Final = 0
 DEFAULT_CONNECT_SECONDS: Final = 10.0
 _CHUNK: Final = 1 << 16
 _SMALL: Final = 1024  # bytes that are copied rather than gathered
-_MUCH: Final = 1 << 17  # bytes that are worth waiting for in one go
-_PATIENCE: Final = 0.25  # seconds to wait for all of them
-_STEPS_MAX: Final = 8  # of an authentication; NTLM takes two, SPNEGO three
 _CALL_MAX: Final = (4 << 20) + (1 << 16)  # bytes of an answer: a read of 4 MiB with what is around
 
 
@@ -259,10 +255,7 @@ class RpcConnection:
             scatter.received(count)
             if scatter.complete or not scatter.predicted:
                 break
-            if scatter.left > _MUCH and scatter.is_certain:
-                count = self._receive_rest(sock, scatter.buffers())
-            else:
-                count = sock.recvmsg_into(scatter.buffers())[0]
+            count = sock.recvmsg_into(scatter.buffers())[0]
         placed = self._protocol.finish(scatter)
         if scatter.exact:
             return None
@@ -270,20 +263,6 @@ class RpcConnection:
             return self._next_answer()
         head, tail = placed
         return Placed(head, scatter.filled, tail)
-
-    def _receive_rest(self, sock: socket.socket, buffers: list[memoryview]) -> int:
-        """Receive until the buffers are full, which saves the way back and forth for each piece
-        that arrives. After a moment without any, take what has come: an answer may break off.
-        """
-        limit = min(self._limit, _PATIENCE) if self._limit else _PATIENCE
-        _limit_receiving(sock, limit)
-        try:
-            return sock.recvmsg_into(buffers, 0, socket.MSG_WAITALL)[0]
-        except BlockingIOError:  # not even a byte
-            pass
-        finally:
-            _limit_receiving(sock, self._limit)
-        return sock.recvmsg_into(buffers)[0]
 
     def _settle(self, ahead: CallAhead) -> None:
         """Have the answer to the call that was started, or what went wrong."""
@@ -297,39 +276,16 @@ class RpcConnection:
             raise self._broken(error, ahead.method) from None
 
     def _bind(self, group: int) -> None:
-        offer = ContextOffer(CONTEXT_ID, BACKUP_SYNTAX, (NDR32,))
-        features = BindFeature.KEEP_CONNECTION_ON_ORPHAN
-        credentials = self._credentials
-        initiator = None if credentials is None else Initiator(credentials)
-        bind = self._protocol.bind(
-            [offer],
+        if not bind_as(
+            self._credentials,
+            self._protocol,
+            ContextOffer(CONTEXT_ID, BACKUP_SYNTAX, (NDR32,)),
+            self._bound,
             assoc_group_id=group,
-            features=features,
             concurrent=True,
-            token=None if initiator is None else initiator.first(),
-            header_signing=initiator is not None,
-        )
-        event = self._bound(bind)
-        if CONTEXT_ID not in event.accepted:
+            features=BindFeature.KEEP_CONNECTION_ON_ORPHAN,
+        ):
             raise ConnectionLost(detail="the server does not have the backup interface")
-        if initiator is not None:
-            self._authenticate(initiator, offer, event)
-
-    def _authenticate(self, initiator: Initiator, offer: ContextOffer, event: BindAccepted) -> None:
-        """Prove who we are, in as many steps as it takes."""
-        for _ in range(_STEPS_MAX):
-            if event.token is None:
-                raise RemoteProtocolError("the server leaves the authentication unanswered")
-            token = initiator.step(event.token.token)
-            if token is not None:
-                # ASSUMED(last-step-in-alter-context): the client sends its last token in an
-                # alter_context, where the server answers, also if an auth3 would do, to which
-                # there is no answer: so a wrong password is known at once, and as what it is.
-                event = self._bound(self._protocol.alter([offer], token))
-            if initiator.is_done:
-                self._protocol.set_security(initiator.security())
-                return
-        raise RemoteProtocolError("the authentication does not come to an end")
 
     def _bound(self, buffers: Sequence[Buffer]) -> BindAccepted:
         """The answer to a bind or alter_context."""
@@ -441,16 +397,9 @@ def _connect(host: str, port: int, seconds: float) -> socket.socket:
 
 def _set_limit(sock: socket.socket, seconds: float) -> None:
     """Limit each wait within the system itself: `settimeout` would cost a `poll` for each."""
-    _limit_receiving(sock, seconds)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _time_value(seconds))
-
-
-def _limit_receiving(sock: socket.socket, seconds: float) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _time_value(seconds))
-
-
-@cache
-def _time_value(seconds: float) -> bytes:
     if sys.platform == "win32":
-        return struct.pack("I", int(seconds * 1000))
-    return struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
+        value = struct.pack("I", int(seconds * 1000))
+    else:
+        value = struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)

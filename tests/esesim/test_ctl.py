@@ -174,6 +174,8 @@ def test_mistakes(desk: Desk, arguments: tuple[str, ...], code: int, message: st
         ("rpc:127.0.0.1:1,user=me", "no password for me"),
         ("rpc:127.0.0.1:1,user=me,password-file=no-such-file", "no-such-file"),
         ("rpc:127.0.0.1:1,user=me,auth=magic", "one of ntlm, spnego"),
+        ("rpc:127.0.0.1:1,timeout=3", "unknown option 'timeout=3'"),
+        ("rpc:127.0.0.1:1,user=me,password=x", "ESESIM_PASSWORD"),
     ],
 )
 def test_endpoints_that_lead_nowhere(endpoint: str, message: str) -> None:

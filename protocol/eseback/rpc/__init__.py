@@ -59,9 +59,11 @@ from eseback.rpc.syntax import NDR32, SyntaxId
 
 if TYPE_CHECKING:
     from eseback.rpc.acceptor import ACCEPTED_TYPES, Acceptor, Step, open_acceptor
+    from eseback.rpc.address import NoAddress, RpcAddress
     from eseback.rpc.connection_client import ClientConnection, ClientState
     from eseback.rpc.connection_server import ServerConnection, ServerState
     from eseback.rpc.epm import ENDPOINT_MAPPER
+    from eseback.rpc.handshake import bind_as
     from eseback.rpc.initiator import Credentials, Initiator
     from eseback.rpc.mgmt import MANAGEMENT
     from eseback.rpc.repeated import ForeseenCall, RepeatedCall, RepeatedRequest
@@ -107,6 +109,7 @@ __all__ = [
     "Limits",
     "LocalProtocolError",
     "MissingLibraryError",
+    "NoAddress",
     "NotRepresentable",
     "Operation",
     "RejectReason",
@@ -115,6 +118,7 @@ __all__ = [
     "RepeatedRequest",
     "RequestReceived",
     "ResponseReceived",
+    "RpcAddress",
     "RpcError",
     "ScatterRead",
     "Security",
@@ -124,6 +128,7 @@ __all__ = [
     "ServerState",
     "Step",
     "SyntaxId",
+    "bind_as",
     "make_interface",
     "open_acceptor",
     "operation",
@@ -135,9 +140,11 @@ if not TYPE_CHECKING:
         __name__,
         {
             "acceptor": ("ACCEPTED_TYPES", "Acceptor", "Step", "open_acceptor"),
+            "address": ("NoAddress", "RpcAddress"),
             "connection_client": ("ClientConnection", "ClientState"),
             "connection_server": ("ServerConnection", "ServerState"),
             "epm": ("ENDPOINT_MAPPER",),
+            "handshake": ("bind_as",),
             "initiator": ("Credentials", "Initiator"),
             "mgmt": ("MANAGEMENT",),
             "repeated": ("ForeseenCall", "RepeatedCall", "RepeatedRequest"),

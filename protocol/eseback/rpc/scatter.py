@@ -82,23 +82,6 @@ class ScatterRead:
         self._checked = 0  # headers
         self._end = layout.total  # bytes of all of it, as far as is known
 
-    @property
-    def is_certain(self) -> bool:
-        """Whether its first bytes say that it is as long as was predicted."""
-        scatter = self._scatter
-        size = REQUEST_SIZE + len(scatter.head)
-        return (
-            self._checked > 0
-            and self._arrived >= size
-            and self._end == scatter.layout.total
-            and scatter.memory[REQUEST_SIZE:size] == scatter.head
-        )
-
-    @property
-    def left(self) -> int:
-        """Bytes that are still to come, as far as is known."""
-        return self._end - self._arrived
-
     def buffers(self) -> list[memoryview]:
         """Where the bytes that are still to come belong, in order."""
         return self._waiting

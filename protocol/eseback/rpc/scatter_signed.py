@@ -164,16 +164,10 @@ class SignedRead(ScatterRead):
         self.complete = self.exact = False
         self.predicted = True
         self.filled = len(payload)
-        self._end = layout.total
         self._layout = layout
         self._order = self._waiting = layout.begin(call_id, payload)
         self._arrived = 0  # bytes
         self._checked = 0  # headers
-
-    @property
-    def is_certain(self) -> bool:
-        """See ScatterRead. Not asked: to check the signatures takes far longer than receiving."""
-        return False
 
     def received(self, count: int) -> None:
         """See ScatterRead."""

@@ -19,6 +19,7 @@ from eseback.errors import ConnectionLost
 from eseback.rpc import (
     NDR32,
     NEED_DATA,
+    AuthenticationFailed,
     BindAccepted,
     Buffer,
     ClientConnection,
@@ -27,21 +28,21 @@ from eseback.rpc import (
     ContextOffer,
     FaultReceived,
     FaultStatus,
-    Initiator,
     Limits,
+    RemoteProtocolError,
     ResponseReceived,
     RpcError,
+    bind_as,
     status_name,
 )
 from eseback.rpc.admin import ADMIN_OPERATIONS, ADMIN_SYNTAX, take_outputs
 
-from .adminaddress import AdminAddress
+from .adminaddress import parse_address
 
 PAGE: Final = 500
 _CHUNK: Final = 1 << 16
 _CALL_MAX: Final = 64 << 20
 _CONTEXT: Final = 0
-_STEPS_MAX: Final = 8  # of an authentication
 
 
 class AdminUnavailable(Exception):
@@ -49,7 +50,7 @@ class AdminUnavailable(Exception):
 
 
 class AdminClient:
-    """A connection. server: see `AdminAddress`. seconds: the longest silence of the server.
+    """A connection. server: see `parse_address`. seconds: the longest silence of the server.
 
     Raises AdminUnavailable, ValueError for an address that is none, MissingLibraryError.
     """
@@ -57,7 +58,7 @@ class AdminClient:
     def __init__(
         self, server: str, *, seconds: float = 600.0, connect_seconds: float = 10.0
     ) -> None:
-        address = AdminAddress.parse(server)
+        address = parse_address(server)
         self.name = f"{address.host}:{address.port}"
         self._credentials = address.credentials
         self._protocol = ClientConnection(Limits(call_max=_CALL_MAX))
@@ -121,30 +122,18 @@ class AdminClient:
     # ---- within
 
     def _bind(self) -> None:
-        initiator = None if self._credentials is None else Initiator(self._credentials)
         offer = ContextOffer(_CONTEXT, ADMIN_SYNTAX, (NDR32,))
-        token = None if initiator is None else initiator.first()
-        signing = initiator is not None
-        event = self._bound(self._protocol.bind([offer], token=token, header_signing=signing))
-        if _CONTEXT not in event.accepted:
+        try:
+            is_there = bind_as(self._credentials, self._protocol, offer, self._bound)
+        except AuthenticationFailed as error:
+            raise AdminUnavailable(f"{self.name}: {error}") from None
+        except RemoteProtocolError:
+            text = "the authentication does not come to an end"
+            raise AdminUnavailable(f"{self.name}: {text}") from None
+        if not is_there:
             raise AdminUnavailable(
                 f"{self.name} has no administration interface: start it with `esesim serve --admin`"
             )
-        if initiator is not None:
-            self._authenticate(initiator, offer, event)
-
-    def _authenticate(self, initiator: Initiator, offer: ContextOffer, event: BindAccepted) -> None:
-        """Prove who we are, in as many steps as it takes."""
-        for _ in range(_STEPS_MAX):
-            if event.token is None:
-                break
-            token = initiator.step(event.token.token)
-            if token is not None:
-                event = self._bound(self._protocol.alter([offer], token))
-            if initiator.is_done:
-                self._protocol.set_security(initiator.security())
-                return
-        raise AdminUnavailable(f"{self.name}: the authentication does not come to an end")
 
     def _bound(self, buffers: Sequence[Buffer]) -> BindAccepted:
         """The answer to a bind or alter_context."""

@@ -23,9 +23,6 @@ from .standard import EndpointMapper, management
 
 log: Final = logging.getLogger("esesim.rpc")
 _BACKLOG: Final = 1024  # clients that come all at once wait seconds to try again otherwise
-# On the same computer more than this on its way only means that data has left the processor's cache
-# when it is received: 1 MiB at a time is a sixth slower without it. The system doubles it.
-_LOOPBACK_SEND_BUFFER: Final = 160 << 10
 # ASSUMED(keep-alive): a connection that is silent for a minute is probed every ten seconds, and is
 # over after six probes without an answer; the systems' own default is two hours.
 _KEEP_ALIVE: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
@@ -177,10 +174,7 @@ class RpcServer:
         self._is_full = False
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         keep_alive(sock)
-        is_remote = not _is_loopback(peer)
-        if not is_remote:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LOOPBACK_SEND_BUFFER)
-        connection = Connection(self, sock, peer, is_remote, gather=self._gather)
+        connection = Connection(self, sock, peer, not _is_loopback(peer), gather=self._gather)
         with self._lock:
             self._connections.add(connection)
         thread = threading.Thread(

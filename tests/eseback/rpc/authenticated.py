@@ -14,6 +14,7 @@ from eseback.rpc import (
     AuthType,
     BindAccepted,
     BindRequested,
+    Buffer,
     ClientConnection,
     Credentials,
     Initiator,
@@ -72,16 +73,14 @@ class Handshake:
         """First token and the answer to it."""
         token = self.initiator.first()
         sent = self.client.bind((OFFER,), token=token, header_signing=True)
-        self.server.receive_data(raw(sent))
-        return self._answered()
+        return self.exchange(sent)
 
     def alter(self, answer: BindAccepted) -> BindAccepted:
         """Next token and the answer to it."""
         assert answer.token is not None
         token = self.initiator.step(answer.token.token)
         assert token is not None
-        self.server.receive_data(raw(self.client.alter((OFFER,), token)))
-        return self._answered()
+        return self.exchange(self.client.alter((OFFER,), token))
 
     def auth3(self, answer: BindAccepted) -> None:
         """Last token, without an answer."""
@@ -95,7 +94,9 @@ class Handshake:
         assert step.security is not None
         self.server.finish_security(step.security)
 
-    def _answered(self) -> BindAccepted:
+    def exchange(self, buffers: list[Buffer]) -> BindAccepted:
+        """The server's answer to what the client sends."""
+        self.server.receive_data(raw(buffers))
         event = self.server.next_event()
         assert isinstance(event, BindRequested) and event.token is not None
         if self.acceptor is None:

@@ -149,7 +149,7 @@ def test_what_ends_sooner_is_in_place(got: int) -> None:
     assert not deliver(
         scatter, raw(server.send_response(call_id, bulk.encode_read(5000, data))), rng
     )
-    assert scatter.complete and not scatter.is_certain
+    assert scatter.complete and not scatter.exact
     ends = client.finish(scatter)
     assert ends is not None
     assert taken(scatter, ends, buffer) == got

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from eseback.errors import EseBackupError
-from eseback.rpc import AuthLevel
+from eseback.rpc import AuthenticationFailed, AuthLevel, RemoteProtocolError
 from esesim.rpc import Authentication, RpcServer, Users, serve
 from esesim.rpc.adminclient import AdminClient, AdminUnavailable
 from tests.esesim.support.servers import small_server
@@ -81,3 +81,21 @@ def test_somebody_unknown_may_not(connecting: Connecting, server: RpcServer) -> 
 def test_a_wrong_password_is_told(connecting: Connecting) -> None:
     with pytest.raises(AdminUnavailable, match="does not know boss, or by another"):
         connecting(",user=boss/second")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (AuthenticationFailed("the server's token is no good"), "token is no good"),
+        (RemoteProtocolError("anything else"), "the authentication does not come to an end"),
+    ],
+)
+def test_a_server_that_goes_astray_is_told(
+    connecting: Connecting, error: RemoteProtocolError, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def astray(*_: object) -> bool:
+        raise error
+
+    monkeypatch.setattr("esesim.rpc.adminclient.bind_as", astray)
+    with pytest.raises(AdminUnavailable, match=text):
+        connecting(",user=boss/first")
