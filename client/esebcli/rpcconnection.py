@@ -27,6 +27,7 @@ from eseback.rpc import (
     Buffer,
     ClientConnection,
     ClientEvent,
+    ClientState,
     ConnectionClosed,
     ContextOffer,
     Credentials,
@@ -321,6 +322,8 @@ class RpcConnection:
         while True:
             event = self._next_event()
             if isinstance(event, ResponseReceived | FaultReceived):
+                if self._protocol.state is ClientState.CLOSED:
+                    self.close()  # a fault that answers the authentication, not a call
                 return event
             if isinstance(event, ConnectionClosed):
                 raise _closed()

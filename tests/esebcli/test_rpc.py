@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -154,6 +155,16 @@ def test_a_fault_leaves_the_connection_as_it_is() -> None:
         with pytest.raises(EseBackupError, match="OP_RANGE"):
             api.get_nodes(None)
         assert api.backup_prepare("S", INFORMATION_STORE) == (1, ())
+
+
+def test_a_fault_that_answers_the_bind_is_the_end() -> None:
+    """As after an auth3 that was refused. The bind was call 1."""
+    late = struct.pack("<4B4sHHIIHBBII", 5, 0, 3, 3, b"\x10\0\0\0", 32, 0, 1, 0, 0, 0, 0, 5, 0)
+    with scripted(raw(late)) as port, client(port) as api:
+        with pytest.raises(AccessRefused):
+            api.get_nodes(None)
+        with pytest.raises(ConnectionLost, match="was closed"):
+            api.get_nodes(None)
 
 
 def test_a_silent_server_is_given_up() -> None:
