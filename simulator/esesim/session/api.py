@@ -184,15 +184,7 @@ class Session(RestoreCalls):
             copied = memory(size)
             return [copied[: self.backup_read_file(context, handle, copied)]]
         with group.lock:
-            # What `_admit_read` does, written out: on the wire there is hardly anything else.
-            if group.backup_owner is not held:
-                raise refusal(held.state, BackupCall.READ, "backup_read_file")
-            group.clock.milliseconds += MILLISECONDS_PER_CALL
-            if group.steps_per_call or group.pace is not None:
-                group.work()
-            read = held.read
-            if read is None or handle != held.file_handle:
-                raise refusal(held.state, BackupCall.READ_BAD_HANDLE, "backup_read_file")
+            read = self._admit_read(held, group, handle)
             try:
                 lent = held.lend(size) if size else None
                 if lent is not None:
