@@ -57,18 +57,25 @@ class RepeatedRequest:
         """Buffers of the answer to the request `data`, good until the next one; payload: in any
         number of pieces. None if it has not `size` bytes.
         """
+        self._frame[:] = data[_ID].join(self._between)
+        return self.around(payload)
+
+    def around(self, payload: Sequence[memoryview]) -> Sequence[Buffer] | None:
+        """The same for a request that is still to come: `number` makes it the answer to that."""
         if len(payload) == 1:
             piece = payload[0]
             if len(piece) != self.size:
                 return None
-            self._frame[:] = data[_ID].join(self._between)
             order = self._order.copy()
             order[1::2] = map(piece.__getitem__, self._parts)
             return order
         if sum(map(len, payload)) != self.size:
             return None
-        self._frame[:] = data[_ID].join(self._between)
         return self._layout.woven(payload)
+
+    def number(self, data: bytes) -> None:
+        """Let the buffers that were made before be the answer to the request `data`."""
+        self._frame[:] = data[_ID].join(self._between)
 
 
 class ForeseenCall(NamedTuple):

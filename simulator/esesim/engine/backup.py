@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from attrs import evolve, field
+from attrs import evolve
 
 from eseback.constants import BackupType
-from eseback.data import define
 from eseback.errors import JetErr
 from eseback.formats import names
 from eseback.formats.chkfile import Checkpoint
@@ -28,6 +27,7 @@ from eseback.order import (
 )
 
 from ..volume import Lent, VolumeError
+from .backuprun import BackupRun
 from .condition import begin_problem, other_backup
 from .copies import Copy, DatabaseCopy, LogCopy, StreamCopy
 from .database import Database
@@ -40,29 +40,9 @@ from .ranges import LogRanges, compute_ranges, first_missing
 
 if TYPE_CHECKING:
     from .instance import Instance
+    from .lookahead import LookAhead
 
 FIRST_HANDLE: Final = 1
-
-
-@define
-class _Run:
-    """What one backup has done so far."""
-
-    kind: BackupType
-    mark: BkInfo
-    copy_mic: int
-    copied: dict[int, Database] = field(factory=dict)
-    in_session: set[int] = field(factory=set)
-    ranges: LogRanges | None = None
-    read_generations: set[int] = field(factory=set)
-    truncated: bool = False
-    inc_mark: BkInfo = NO_BACKUP
-    patches: dict[int, PatchFile] = field(factory=dict)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether databases are copied."""
-        return self.kind != BackupType.LOGS_ONLY
 
 
 class Backup:
@@ -75,7 +55,7 @@ class Backup:
         self.truncation_veto: str | None = None
         self._instance = instance
         self._order = BACKUP_ORDER_2000 if instance.config.any_failure_cancels else BACKUP_ORDER
-        self._run: _Run | None = None
+        self._run: BackupRun | None = None
         self._file: Copy | None = None
         self._handle = FIRST_HANDLE - 1
         self._readable: BackupState | None = None  # a state in which reads are allowed
@@ -103,7 +83,7 @@ class Backup:
         problem = other_backup(self._instance)
         if problem is not None:
             raise problem
-        run = _Run(kind, self._mark_now(), 0)
+        run = BackupRun(kind, self._mark_now(), 0)
         if run.is_full:
             run.copy_mic = self._checkpoint_file().lgpos_checkpoint.generation
         else:
@@ -198,6 +178,13 @@ class Backup:
             self._read_failed(file, error)
             raise
 
+    def look_ahead(self, handle: int, size: int, count: int) -> LookAhead | None:
+        """What :meth:`lend_file` will give the next times, where that is certain; else None."""
+        file = self._file
+        if file is None or handle != self._handle or self.state is not self._readable:
+            return None
+        return None if size % self._instance.config.page_size else file.look_ahead(size, count)
+
     def close_file(self, handle: int) -> None:
         """JetCloseFile. What was not read to its end does not count as copied. Raises -1003."""
         call = BackupCall.CLOSE if handle == self._handle else BackupCall.CLOSE_BAD_HANDLE
@@ -246,7 +233,7 @@ class Backup:
         finally:
             instance.volume.sync_directory(instance.files.directory)
 
-    def _check_all_copied(self, run: _Run, ranges: LogRanges) -> None:
+    def _check_all_copied(self, run: BackupRun, ranges: LogRanges) -> None:
         unread = [name for name in ranges.copied if name not in run.read_generations]
         if unread:
             self._enter(BackupCall.TRUNCATE_FAILED)
@@ -275,7 +262,7 @@ class Backup:
         self._enter(call, first=copied[0], last=copied[-1])
         return ranges
 
-    def _prepare_ranges(self, run: _Run) -> LogRanges:
+    def _prepare_ranges(self, run: BackupRun) -> LogRanges:
         instance = self._instance
         kind = LogType.FULL_BACKUP if run.is_full else LogType.INC_BACKUP
         lsn = instance.log.append(mark(kind))
@@ -355,7 +342,7 @@ class Backup:
             exists = False
         return BackupCall.OPEN_LOG if exists else BackupCall.OPEN_UNKNOWN, None, generation
 
-    def _open_database(self, run: _Run, database: Database, path: str) -> Copy:
+    def _open_database(self, run: BackupRun, database: Database, path: str) -> Copy:
         if database.stm is not None and path.casefold() == database.stm.casefold():
             return StreamCopy(self._instance, database)
         run.in_session.add(database.dbid)
@@ -364,7 +351,7 @@ class Backup:
             self._instance, database, bkinfo, patches=self._patch_file(run, database)
         )
 
-    def _patch_file(self, run: _Run, database: Database) -> PatchFile | None:
+    def _patch_file(self, run: BackupRun, database: Database) -> PatchFile | None:
         """The patch file of a database, begun anew; None for an era without them."""
         instance = self._instance
         if not instance.config.patch_files:
@@ -384,7 +371,7 @@ class Backup:
             run.copied.pop(file.database.dbid, None)
         self._enter(call, file=file.path, error=int(error.err), read=file.position, size=file.size)
 
-    def _note_closed(self, run: _Run) -> None:
+    def _note_closed(self, run: BackupRun) -> None:
         file = self._file
         assert file is not None, "the order table lets nobody close what is not open"
         complete = file.position >= file.size
@@ -398,7 +385,7 @@ class Backup:
         else:
             self._instance.event(222, file=file.path, read=file.position, size=file.size)
 
-    def _update_headers(self, run: _Run) -> None:
+    def _update_headers(self, run: BackupRun) -> None:
         """bkinfo of the databases in this backup, as far as it says anything (event 219)."""
         ranges = run.ranges
         if ranges is None:
@@ -416,7 +403,7 @@ class Backup:
                 # The backup is complete all the same; the next incremental will miss the mark.
                 self._instance.event(219, error=int(JetErr.DISK_IO))
 
-    def _marks(self, run: _Run, info: BkInfo) -> dict[str, BkInfo]:
+    def _marks(self, run: BackupRun, info: BkInfo) -> dict[str, BkInfo]:
         """What a successful backup changes in the header of a database (ESE source backup.cxx).
 
         Without a truncation nothing at all, before Exchange 2007.
@@ -469,7 +456,7 @@ class Backup:
         """What the table of this version says that a call does now."""
         return backup_cell(self.state, call, self._order)
 
-    def _running(self) -> _Run:
+    def _running(self) -> BackupRun:
         run = self._run
         assert run is not None, "the order table has said that a backup runs"
         return run

@@ -27,6 +27,7 @@ from .quirk import Quirk
 if TYPE_CHECKING:
     from .database import Database
     from .instance import Instance
+    from .lookahead import LookAhead
 
 HEADER_PAGES: Final = 2
 _RETRIES: Final = 16
@@ -53,6 +54,11 @@ class Copy(Protocol):
         None where it has to be copied: then nothing has happened.
         """
 
+    def look_ahead(self, size: int, count: int) -> LookAhead | None:
+        """The next reads of ``size`` bytes (whole pages), at most ``count``; None if they cannot be
+        told beforehand.
+        """
+
     def close(self) -> None:
         """Let go of the file."""
 
@@ -75,6 +81,7 @@ class DatabaseCopy:
         self.path = database.edb
         self.database = database
         self.position = 0
+        self.is_open = True
         self.page_size = size = database.page_size
         self.first_read_min = (HEADER_PAGES + 1) * size
         self.last_pgno = database.pages.last_pgno
@@ -148,6 +155,18 @@ class DatabaseCopy:
             self.position = end
         return lent
 
+    def look_ahead(self, size: int, count: int) -> LookAhead | None:
+        """See :class:`Copy`."""
+        position, lendable = self.position, self._lendable
+        if position not in lendable:
+            return None
+        from .lookahead import LookAhead
+
+        pages = self.database.pages
+        dirty = () if self._is_stale else pages.dirty  # one stale page is noted once
+        count = min(count, (lendable.stop - position) // size)
+        return LookAhead(self, pages.file, pages.known_good, dirty, self.page_size, size, count)
+
     def _read_pages(self, part: memoryview) -> None:
         first = self.position // self.page_size - 1
         pages = self.database.pages
@@ -196,6 +215,7 @@ class DatabaseCopy:
 
     def close(self) -> None:
         """See :class:`Copy`."""
+        self.is_open = False
         if self.database.copy is self:
             self.database.copy = None
 
@@ -209,6 +229,7 @@ class StreamCopy:
         self.path = streaming.path if database.stm is None else database.stm
         self.database = database
         self.position = 0
+        self.is_open = True
         self.size = streaming.file.size
         self.first_read_min = 0
         self._page_size = database.page_size
@@ -247,8 +268,18 @@ class StreamCopy:
             self.position += size
         return lent
 
+    def look_ahead(self, size: int, count: int) -> LookAhead | None:
+        """See :class:`Copy`. Where pages have been, there are no headers any more."""
+        if self.position < 2 * self._page_size:
+            return None
+        from .lookahead import LookAhead
+
+        known = self._streaming.known_good
+        return LookAhead(self, self._streaming.file, known, (), self._page_size, size, count)
+
     def close(self) -> None:
         """See :class:`Copy`."""
+        self.is_open = False
 
 
 class LogCopy:
@@ -311,6 +342,10 @@ class LogCopy:
         self._file.read_into(self.position, buffer[:wanted])
         self.position += wanted
         return wanted
+
+    def look_ahead(self, size: int, count: int) -> LookAhead | None:
+        """See :class:`Copy`. Each read verifies what it passes."""
+        return None
 
     def lend(self, size: int) -> Lent | None:
         """See :class:`Copy`. Raises what ``read`` does."""

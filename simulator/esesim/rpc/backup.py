@@ -28,7 +28,7 @@ from eseback.rpc.bulk import (
 from .association import AssociationGroup, Context
 from .callfault import ConnectionDropped
 from .registry import Client, Handler, Service
-from .repeat import ReadAgain
+from .repeat import ReadAgain, Shorter
 
 _WITHOUT_CONTEXT: Final = frozenset(
     {"get_nodes", "get_registered", "backup_prepare"}
@@ -53,16 +53,23 @@ class Lender(Protocol):
         """
         ...
 
+    def read_again(
+        self, context: int, handle: int, size: int, memory: Callable[[int], memoryview]
+    ) -> Shorter | None:
+        """A shorter way to the same, for calls that only repeat the last one; None without one."""
+        ...
+
 
 class _Held(NamedTuple):
     """What a context handle stands for: the session's number of the context, and the session.
 
-    read: its ``read_lent``, or what comes to the same with a copy.
+    read: its ``read_lent``, or what comes to the same with a copy. again: its ``read_again``.
     """
 
     number: int
     api: BackupApi
     read: Callable[[int, int, int, Callable[[int], memoryview]], Sequence[memoryview]]
+    again: Callable[[int, int, int, Callable[[int], memoryview]], Shorter | None]
 
 
 class BackupService:
@@ -147,8 +154,10 @@ class BackupService:
         return (encode_result(method, result),)
 
     def _open(self, group: AssociationGroup, api: BackupApi, number: int) -> bytes:
-        read = api.read_lent if isinstance(api, Lender) else partial(_read_copied, api)
-        held = _Held(number, api, read)
+        if isinstance(api, Lender):
+            held = _Held(number, api, api.read_lent, api.read_again)
+        else:
+            held = _Held(number, api, partial(_read_copied, api), lambda *_: None)
         return group.open_context(BACKUP_SYNTAX, held, lambda held: self._lost(held.number))
 
     # ---- the calls that carry data
@@ -159,17 +168,19 @@ class BackupService:
         held: _Held = context.value
         wanted = size if size < self._read_max else self._read_max
         client.hold(wanted)
-        read = partial(held.read, held.number, file, wanted, client.memory)
+        arguments = held.number, file, wanted, client.memory
         outcome: Sequence[memoryview] | Exception
         with context.lock:
             try:
-                outcome = read()
+                outcome = held.read(*arguments)
             except EseBackupError as error:
                 outcome = error
         answer = partial(_read_stub, size)
         if wanted == size and not isinstance(outcome, Exception):
             ends = read_ends(size)
-            client.offer(ReadAgain(context, size, ends, read, answer))
+            read = partial(held.read, *arguments)
+            shorter = partial(held.again, *arguments)
+            client.offer(ReadAgain(context, size, ends, read, shorter, answer))
         return answer(outcome)
 
     def _write(self, client: Client, request: RequestReceived) -> Sequence[Buffer]:

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import socket
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from time import monotonic
 from typing import Final, Protocol
 
@@ -41,24 +40,17 @@ from .association import AssociationGroup, Associations
 from .authentication import Authentication, ClientAuthentication
 from .callfault import CallFault, ConnectionDropped
 from .limits import MemoryBudget, ServerLimits
+from .phases import Phase
 from .registry import Handler, Service
-from .repeat import Repeatable, Repetitions
+from .repeat import Foresight, Repeatable, Repetitions
 
 log: Final = logging.getLogger("esesim.rpc")
 _CHUNK: Final = 1 << 16
 _FEW: Final = 4  # buffers that are joined rather than gathered if they are
 _SMALL: Final = 1024  # bytes
 _FAREWELL_SECONDS: Final = 0.5
-
-
-class Phase(Enum):
-    """What a connection is doing."""
-
-    HANDSHAKE = "handshake"
-    IDLE = "idle"
-    RECEIVING = "receiving"
-    CALL = "call"
-    SENDING = "sending"
+_BEFORE_ID: Final = slice(0, 12)  # of a request: what stands before and behind the call's number
+_BEHIND_ID: Final = slice(16, None)
 
 
 # Looking a member up in its enumeration costs as much as a call (CPython 3.11).
@@ -72,7 +64,7 @@ class Host(Protocol):
     authentication: Authentication | None
     memory: MemoryBudget
     associations: Associations
-    counts: list[int]
+    tally: list[int]
     services: dict[SyntaxId, Service]
     is_stopping: bool
 
@@ -91,6 +83,10 @@ class Connection:
         self.is_remote = is_remote
         self.phase = _HANDSHAKE
         self.since = monotonic()
+        # While calls repeat nobody looks at the clock: see `unchanged_since`. One step before an
+        # answer is sent, one after.
+        self._steps = self._steps_seen = 0
+        self._steps_seen_at = 0.0
         self.cut_reason = ""  # why the server has cut the connection, if it has
         self._host = host
         self._socket = sock
@@ -156,6 +152,21 @@ class Connection:
         """Whether a call is being carried out or answered."""
         return self.phase in (_CALL, _SENDING)
 
+    @property
+    def repeated(self) -> int:
+        """Calls that were answered like the one before: one packet in and one out for each. They
+        are not in the host's tally.
+        """
+        return (self._steps + 1) // 2
+
+    def unchanged_since(self, now: float) -> float:
+        """How long it has done the same, as a monotonic time: for the one who watches, who looks
+        every now and then. Calls that repeat count from when he first saw the last one.
+        """
+        if self._steps != self._steps_seen:
+            self._steps_seen, self._steps_seen_at = self._steps, now
+        return max(self.since, self._steps_seen_at)
+
     def cut(self, reason: str) -> None:
         """End the connection, from any thread."""
         self.cut_reason = self.cut_reason or reason
@@ -218,7 +229,7 @@ class Connection:
             data = receive(_CHUNK)
             if self._is_in:
                 self.phase = _CALL
-            host.counts[2] += 1
+            host.tally[2] += 1
             if protocol.take_again(data) is not None:
                 data = self._serve_again(data)
                 idle_since = 0.0
@@ -339,48 +350,50 @@ class Connection:
         What a backup does nearly all the time, so nothing is done here that could be left out.
         """
         protocol, host, repeatable = self._protocol, self._host, self._repetitions.current
-        assert repeatable is not None, "it is remembered with the request"
-        take_again, fetch, counts = protocol.take_again, repeatable.fetch, host.counts
+        repeated = protocol.take_again(data)
+        assert repeatable is not None and repeated is not None, "they are remembered together"
+        before, behind, total = repeated.before, repeated.behind, repeated.total
+        foresight = Foresight(repeatable, repeated)
+        ready, take = foresight.ready, foresight.take
+        may_look = True
         receive, sendall = self._socket.recv, self._socket.sendall
         sendmsg = self._socket.sendmsg if self._gather else None
-        while (repeated := take_again(data)) is not None:
-            try:
-                fetched = fetch()
-            except Exception as error:
-                self._answer_otherwise(data, repeatable, error)
+        while data[_BEHIND_ID] == behind and data[_BEFORE_ID] == before:
+            if ready and take():
+                repeated.number(data)
+                buffers: Sequence[Buffer] | None = ready.pop()
             else:
-                if fetched is None:
+                outcome, buffers = foresight.ask(data)
+                if outcome is None:
                     return data
-                buffers, total = repeated.answer(data, fetched), repeated.total
                 if buffers is None:
-                    self._answer_otherwise(data, repeatable, fetched)
+                    self._answer_otherwise(data, repeatable, outcome)
+            if buffers is not None:
+                self._steps += 1
+                self.phase = _SENDING
+                if total <= _SMALL:
+                    sendall(b"".join(buffers))
+                elif sendmsg is None:
+                    send_joined(sendall, buffers)
                 else:
-                    counts[0] += 1
-                    counts[1] += 1
-                    counts[3] += 1
-                    self.since = monotonic()
-                    self.phase = _SENDING
-                    if total <= _SMALL:
-                        sendall(b"".join(buffers))
-                    elif sendmsg is None:
-                        send_joined(sendall, buffers)
-                    else:
-                        sent = sendmsg(buffers)
-                        if sent < total:
-                            send_rest(sendmsg, buffers, total, sent)
+                    sent = sendmsg(buffers)
+                    if sent < total:
+                        send_rest(sendmsg, buffers, total, sent)
+                self._steps += 1
+                if not ready and may_look:
+                    may_look = foresight.look_ahead()
             if host.is_stopping:
                 raise _Cut("the server stops")
-            self.since = monotonic()
             self.phase = _IDLE
             data = receive(_CHUNK)
             self.phase = _CALL
-            counts[2] += 1
         return data
 
     def _answer_otherwise(
         self, data: bytes, repeatable: Repeatable, outcome: Sequence[memoryview] | Exception
     ) -> None:
         """Answer a request that was answered before, but not as it was then."""
+        self._host.tally[2] += 1
         request = self._protocol.take_request(data)
         assert request is not None, "it is the same request"
         self._answer(request, lambda _, __: repeatable.stub(outcome))
@@ -388,7 +401,7 @@ class Connection:
     def _answer(self, request: RequestReceived, handler: Handler | None = None) -> None:
         """Have a call carried out, by `handler` if its operation's own is not to be asked."""
         protocol, host = self._protocol, self._host
-        host.counts[0] += 1
+        host.tally[0] += 1
         call_id, context_id = request.call_id, request.context_id
         try:
             if handler is None:
@@ -414,7 +427,7 @@ class Connection:
             buffers = protocol.send_fault(call_id, FaultStatus.UNSPECIFIED, True)
         if buffers:
             self._send(buffers)
-            host.counts[1] += 1
+            host.tally[1] += 1
 
     def _tell(self, status: int, what: str) -> None:
         """Log a fault, the first of its kind: a client may bring about thousands."""
@@ -436,7 +449,7 @@ class Connection:
         if self._is_in:
             self.since = monotonic()
             self.phase = _SENDING
-        self._host.counts[3] += 1
+        self._host.tally[3] += 1
         total = sum(map(len, buffers))
         if total <= _SMALL and len(buffers) <= _FEW:
             self._socket.sendall(b"".join(buffers))
@@ -467,14 +480,3 @@ class Connection:
             raise CallFault(status)
         else:
             raise _Cut("the server's memory is used up")
-
-
-def overdue(phase: Phase, limits: ServerLimits, holds_contexts: bool) -> float | None:
-    """How long a connection may stay in a phase, in seconds; None for as long as it likes."""
-    if phase is _HANDSHAKE:
-        return limits.handshake_seconds
-    if phase in (_RECEIVING, _SENDING):
-        return limits.stall_seconds
-    if phase is _IDLE and not holds_contexts:
-        return limits.idle_seconds
-    return None

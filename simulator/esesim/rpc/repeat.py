@@ -10,13 +10,35 @@ the bytes is answered in the usual way; nothing is ever read twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
-from eseback.rpc import Buffer
+from eseback.rpc import Buffer, RepeatedRequest
 
 from .association import Context
 
-__all__ = ["ReadAgain", "Repeatable", "Repetitions"]
+__all__ = ["ReadAgain", "Repeatable", "Repetitions", "Shorter"]
+
+
+# So far ahead that the way to the data is gone seldom, so near that little is kept of a file whose
+# pages have changed meanwhile.
+_AHEAD_MAX: Final = 16  # answers
+_AHEAD_BYTES: Final = 4 << 20  # of data in all of them
+
+
+class Shorter(Protocol):
+    """A shorter way to what a `Repeatable` fetches, for as long as it gives anything."""
+
+    def again(self) -> Sequence[memoryview] | None:
+        """Do it. None if nothing was done, because it has to be fetched. May raise anything."""
+        ...
+
+    def look_ahead(self, count: int) -> Sequence[Sequence[memoryview]]:
+        """What the next calls will give, at most so many, unless something comes between."""
+        ...
+
+    def take(self) -> bool:
+        """Do what gives the next of these; False if it would not any more: nothing was done."""
+        ...
 
 
 class Repeatable(Protocol):
@@ -28,6 +50,10 @@ class Repeatable(Protocol):
     head: bytes
     size: int
     tail: bytes
+
+    def shorter(self) -> Shorter | None:
+        """A shorter way than `fetch`, if there is one."""
+        ...
 
     def fetch(self) -> Sequence[memoryview] | None:
         """Do it: the answer's data; None if nothing was done, because the request has to be looked
@@ -41,11 +67,11 @@ class Repeatable(Protocol):
 
 
 class ReadAgain:
-    """A read of `size` bytes from a context. ``read``: gives them; ``answer``: makes a stub of what
-    that gave or raised.
+    """A read of `size` bytes from a context. ``read``: gives them; ``shorter``: finds a shorter way
+    to them, if there is one; ``answer``: makes a stub of what that gave or raised.
     """
 
-    __slots__ = ("_answer", "_context", "_lock", "_read", "head", "size", "tail")
+    __slots__ = ("_answer", "_context", "_lock", "_read", "head", "shorter", "size", "tail")
 
     def __init__(
         self,
@@ -53,6 +79,7 @@ class ReadAgain:
         size: int,
         ends: tuple[bytes, bytes],
         read: Callable[[], Sequence[memoryview]],
+        shorter: Callable[[], Shorter | None],
         answer: Callable[[Sequence[memoryview] | Exception], Sequence[Buffer]],
     ) -> None:
         self.size = size
@@ -60,6 +87,7 @@ class ReadAgain:
         self._context = context
         self._lock = context.lock
         self._read = read
+        self.shorter = shorter
         self._answer = answer
 
     def fetch(self) -> Sequence[memoryview] | None:
@@ -73,6 +101,56 @@ class ReadAgain:
     def stub(self, outcome: Sequence[memoryview] | Exception) -> Sequence[Buffer]:
         """See Repeatable."""
         return self._answer(outcome)
+
+
+def _never() -> bool:
+    """There is nothing to take."""
+    return False
+
+
+class Foresight:
+    """What is known beforehand about the answers to a request that comes again and again.
+
+    `ready` are answers to the next requests, the next one last; each holds if `take` agrees.
+    """
+
+    __slots__ = ("_count", "_fetch", "_repeated", "_shorter", "ready", "take")
+
+    def __init__(self, repeatable: Repeatable, repeated: RepeatedRequest) -> None:
+        self._shorter = shorter = repeatable.shorter()
+        self._fetch = repeatable.fetch
+        self._repeated = repeated
+        self._count = 0 if shorter is None else min(_AHEAD_MAX, _AHEAD_BYTES // repeated.size)
+        self.ready: list[Sequence[Buffer]] = []
+        self.take = _never if shorter is None else shorter.take
+
+    def ask(
+        self, data: bytes
+    ) -> tuple[Sequence[memoryview] | Exception | None, Sequence[Buffer] | None]:
+        """Have the request carried out: what came of it, None if it has to be looked at anew; and
+        the answer, unless it is another than usual.
+        """
+        if self.ready:  # and `take` has not agreed: where something else goes on, it does not pay
+            self.ready.clear()
+            self._count = 0
+        try:
+            found = None if self._shorter is None else self._shorter.again()
+            if found is None:
+                found = self._fetch()
+        except Exception as error:
+            return error, None
+        return found, None if found is None else self._repeated.answer(data, found)
+
+    def look_ahead(self) -> bool:
+        """Have answers ready; False if there are none to be had."""
+        told = self._shorter.look_ahead(self._count) if self._shorter and self._count else ()
+        if not told:
+            self._count = 0
+        for data in reversed(told):
+            answer = self._repeated.around(data)
+            assert answer is not None, "what is told beforehand has the full size"
+            self.ready.append(answer)
+        return bool(told)
 
 
 class Repetitions:

@@ -16,8 +16,9 @@ from eseback.rpc import ENDPOINT_MAPPER, MANAGEMENT, SyntaxId
 
 from .association import AssociationGroup, Associations
 from .authentication import Authentication
-from .connection import Connection, overdue
+from .connection import Connection
 from .limits import MemoryBudget, ServerLimits
+from .phases import overdue
 from .registry import Service
 from .standard import EndpointMapper, management
 
@@ -57,7 +58,7 @@ class RpcServer:
         self.authentication = authentication
         self.memory = MemoryBudget(self.limits.memory)
         self.associations = Associations(self.limits.handles)
-        self.counts = [0, 0, 0, 0]  # calls in and out, packets in and out; roughly, no lock is held
+        self.tally = [0, 0, 0, 0]  # see counts; roughly, no lock is held
         self._stopped = threading.Event()
         self.is_stopping = False
         """Whether :meth:`stop` was called."""
@@ -84,6 +85,13 @@ class RpcServer:
     def connections(self) -> int:
         """How many there are now."""
         return len(self._connections)
+
+    @property
+    def counts(self) -> list[int]:
+        """Calls in and out, packets in and out."""
+        with self._lock:
+            repeated = sum(connection.repeated for connection in self._connections)
+        return [count + repeated for count in self.tally]
 
     def start(self) -> Self:
         """Let clients in."""
@@ -194,7 +202,9 @@ class RpcServer:
 
     def _forget(self, connection: Connection) -> None:
         with self._gone:
-            self._connections.discard(connection)
+            if connection in self._connections:
+                self._connections.remove(connection)
+                self.tally[:] = [count + connection.repeated for count in self.tally]
             self._gone.notify_all()
 
     def _snapshot(self) -> list[Connection]:
@@ -207,7 +217,7 @@ class RpcServer:
         while not self._stopped.wait(min(shortest / 4, _TICK_MAX)):
             now = time.monotonic()
             for connection in self._snapshot():
-                phase, since = connection.phase, connection.since
+                phase, since = connection.phase, connection.unchanged_since(now)
                 seconds = overdue(phase, limits, connection.holds_contexts)
                 # Looked at twice: phase and time are not written in one.
                 if seconds is not None and now - since > seconds and connection.phase is phase:

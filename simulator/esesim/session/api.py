@@ -9,7 +9,7 @@ API.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from eseback.api import WriteableBuffer
 from eseback.constants import (
@@ -39,6 +39,9 @@ from .contexts import BackupContext
 from .reading import UnusableBuffer, writable
 from .refusals import refusal
 from .restore import RestoreCalls, context_numbers
+
+if TYPE_CHECKING:
+    from .readagain import OpenRead
 
 R = TypeVar("R")
 _NO_DEPENDENCIES: Final = DependencyInfo()
@@ -198,6 +201,23 @@ class Session(RestoreCalls):
                 raise refusal(
                     held.state, BackupCall.ARGUMENT_ERROR, "backup_read_file", str(error)
                 ) from None
+
+    def read_again(
+        self, context: int, handle: int, size: int, memory: Callable[[int], memoryview]
+    ) -> OpenRead | None:
+        """``read_lent`` with these arguments in short, for those who will ask again and again; see
+        ``OpenRead``. None where there is no shorter way.
+        """
+        held = self._contexts.get(context)
+        group = None if held is None else held.group
+        if held is None or group is None or self._lends_nothing or size <= 0:
+            return None
+        from .readagain import OpenRead
+
+        with group.lock:
+            if group.backup_owner is not held or held.read is None or handle != held.file_handle:
+                return None
+            return OpenRead(held, group, size, memory)
 
     def _reader(self, context: int) -> tuple[BackupContext, StorageGroup]:
         """A context with a backup that may read. Raises EseBackupError."""

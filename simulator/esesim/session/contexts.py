@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from eseback.order import BackupState
 
 from ..engine.backup import Backup
 from ..exchange import StorageGroup
 from ..volume import Lent
-from .reading import SectionReader, nothing_to_lend
+from .reading import SectionReader, nothing_ahead, nothing_to_lend
+
+if TYPE_CHECKING:
+    from ..engine.lookahead import LookAhead
 
 
 class BackupContext:
@@ -21,7 +25,16 @@ class BackupContext:
     engine knows one open file at a time; ``file_handle`` is the client's number for it.
     """
 
-    __slots__ = ("engine_handle", "file_handle", "group", "handle", "lend", "offered", "read")
+    __slots__ = (
+        "engine_handle",
+        "file_handle",
+        "group",
+        "handle",
+        "lend",
+        "look_ahead",
+        "offered",
+        "read",
+    )
 
     def __init__(self, handle: int, offered: frozenset[int]) -> None:
         self.handle = handle
@@ -29,6 +42,7 @@ class BackupContext:
         self.group: StorageGroup | None = None
         self.read: Callable[[memoryview], int] | None = None
         self.lend: Callable[[int], Lent | None] = nothing_to_lend
+        self.look_ahead: Callable[[int, int], LookAhead | None] = nothing_ahead
         self.file_handle = 0
         self.engine_handle = 0
 
@@ -57,13 +71,18 @@ class BackupContext:
             lend_pages: Callable[[int], Lent | None] = partial(
                 instance.backup.lend_file, engine_handle
             )
+            pages_ahead: Callable[[int, int], LookAhead | None] = partial(
+                instance.backup.look_ahead, engine_handle
+            )
         else:
-            lend_pages = nothing_to_lend
+            lend_pages, pages_ahead = nothing_to_lend, nothing_ahead
         # Two headers and a page of a database, header and a page of a log (ESE source backup.cxx).
         pages_min = 3 if instance.backup.state is BackupState.DATABASE_OPEN else 2
-        reader = SectionReader(read_pages, page_size, pages_min * page_size, lend_pages)
+        least = pages_min * page_size
+        reader = SectionReader(read_pages, page_size, least, lend_pages, pages_ahead)
         self.read = reader.read if buffered else read_pages
         self.lend = reader.lend if buffered else lend_pages
+        self.look_ahead = reader.look_ahead if buffered else pages_ahead
         self.file_handle = file_handle
         self.engine_handle = engine_handle
 
@@ -79,6 +98,7 @@ class BackupContext:
         """No file is open any more."""
         self.read = None
         self.lend = nothing_to_lend
+        self.look_ahead = nothing_ahead
 
     def release(self) -> None:
         """The backup is over."""

@@ -9,15 +9,22 @@ through a small buffer kept here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eseback.api import WriteableBuffer
 
 from ..volume import Lent
 
+if TYPE_CHECKING:
+    from ..engine.lookahead import LookAhead
+
 
 def nothing_to_lend(_: int) -> None:
     """What is lent where everything has to be copied."""
+
+
+def nothing_ahead(_: int, __: int) -> None:
+    """What is known of the next reads where each has to be made to know."""
 
 
 class UnusableBuffer(TypeError):
@@ -42,7 +49,8 @@ class SectionReader:
 
     ``read_pages`` is the engine's read: it fills a buffer as far as it can and returns the number
     of bytes, 0 at the end. ``lend_pages`` gives what would be read where that needs no copy, else
-    None. ``first_read_min`` is the least that the first read must ask for.
+    None; ``pages_ahead`` tells what it will give the next times. ``first_read_min`` is the least
+    that the first read must ask for.
     """
 
     __slots__ = (
@@ -52,6 +60,7 @@ class SectionReader:
         "_least",
         "_lend_pages",
         "_page_size",
+        "_pages_ahead",
         "_read_pages",
         "_start",
     )
@@ -62,9 +71,11 @@ class SectionReader:
         page_size: int,
         first_read_min: int,
         lend_pages: Callable[[int], Lent | None] = nothing_to_lend,
+        pages_ahead: Callable[[int, int], LookAhead | None] = nothing_ahead,
     ) -> None:
         self._read_pages = read_pages
         self._lend_pages = lend_pages
+        self._pages_ahead = pages_ahead
         self._page_size = page_size
         self._least = first_read_min
         self._carry_first = memoryview(bytearray(first_read_min))
@@ -74,12 +85,13 @@ class SectionReader:
 
     def __getstate__(self) -> tuple[object, ...]:
         """For copies of a whole server: views can't be copied, what lies under them can."""
-        carry, calls = bytes(self._carry_first), (self._read_pages, self._lend_pages)
+        carry = bytes(self._carry_first)
+        calls = self._read_pages, self._lend_pages, self._pages_ahead
         return calls, self._page_size, carry, self._least, self._start, self._end
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         calls, page_size, carry, self._least, self._start, self._end = state
-        self._read_pages, self._lend_pages = calls
+        self._read_pages, self._lend_pages, self._pages_ahead = calls
         self._page_size = page_size
         self._carry_first = memoryview(bytearray(carry))
         self._carry = self._carry_first[:page_size]
@@ -94,6 +106,12 @@ class SectionReader:
         if lent:
             self._least = self._page_size
         return lent
+
+    def look_ahead(self, size: int, count: int) -> LookAhead | None:
+        """What the next reads of so many bytes will give, at most ``count``, where that is certain
+        as long as nothing changes; else None.
+        """
+        return None if self._start != self._end else self._pages_ahead(size, count)
 
     def read(self, out: memoryview) -> int:
         """Fill ``out`` and return the bytes placed: fewer only at the end of the file, then 0.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from eseback.lazy import loader
 from esesim.volume.base import (
+    Lender,
     Lent,
     Readable,
     Volume,
@@ -26,6 +27,7 @@ __all__ = [
     "CrashReport",
     "DirectoryVolume",
     "Generated",
+    "Lender",
     "Lent",
     "MemoryVolume",
     "PowerLoss",

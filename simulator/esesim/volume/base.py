@@ -32,6 +32,15 @@ class VolumeFileNotFound(VolumeError, FileNotFoundError):
         self.path = path
 
 
+class Lender(Protocol):
+    """Where lent bytes lie. While ``changes`` stays, what was lent is what would be lent now."""
+
+    @property
+    def changes(self) -> int:
+        """How often anything was written, or the size was changed."""
+        ...
+
+
 class VolumeFile(Protocol):
     """An open file. Offsets and sizes are bytes; a negative one is a ``ValueError``.
 
@@ -56,6 +65,11 @@ class VolumeFile(Protocol):
 
         None where they lie in no memory of the volume, or change in it: they can only be copied.
         """
+        ...
+
+    @property
+    def lender(self) -> Lender | None:
+        """Where ``lend`` takes its bytes from; None if it never gives any."""
         ...
 
     def generated(self, offset: int, size: int) -> bool:

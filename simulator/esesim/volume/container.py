@@ -211,6 +211,10 @@ class ContainerFile:
         """See ``VolumeFile``. What lies on a disk can only be copied."""
         return None
 
+    @property
+    def lender(self) -> None:
+        """See ``VolumeFile``."""
+
     def read_into(self, offset: int, buffer: Writable) -> int:
         """See ``VolumeFile``."""
         check_range(offset, 0)

@@ -270,6 +270,10 @@ class _PositionalFile:
         """See ``VolumeFile``. What lies on a disk can only be copied."""
         return None
 
+    @property
+    def lender(self) -> None:
+        """See ``VolumeFile``."""
+
     def generated(self, offset: int, size: int) -> bool:
         """See ``VolumeFile``. Nothing is made by rule here."""
         return False

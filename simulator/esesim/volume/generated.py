@@ -113,6 +113,11 @@ class GeneratedBytes:
             return None
         return self._plain.lend(offset, size)
 
+    @property
+    def lender(self) -> SparseBytes:
+        """What holds the bytes that were written outside the stretch that is made by rule."""
+        return self._plain
+
     def write(self, offset: int, data: Readable) -> None:
         """Write all of ``data`` at ``offset``; grows as needed."""
         source = memoryview(data)

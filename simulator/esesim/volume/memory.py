@@ -7,6 +7,7 @@ import weakref
 from typing import Final
 
 from esesim.volume.base import (
+    Lender,
     Lent,
     Readable,
     VolumeError,
@@ -222,6 +223,11 @@ class _MemoryFile:
             check_range(offset, size)
         node = self._node
         return (self._open_node() if node is None else node).content.lend(offset, size)
+
+    @property
+    def lender(self) -> Lender:
+        """See ``VolumeFile``."""
+        return self._open_node().content.lender
 
     def generated(self, offset: int, size: int) -> bool:
         """See ``VolumeFile``."""

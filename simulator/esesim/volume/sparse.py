@@ -20,12 +20,14 @@ class SparseBytes:
 
     A chunk that isn't there is zeros. One that is there may be shorter, the rest of it
     is zeros too, so a small file takes little. Bytes behind ``size`` are always zero.
+    ``changes`` counts writes and resizes: while it stays, what was lent is what would be lent now.
     """
 
-    __slots__ = ("_chunks", "_lent", "_owned", "size")
+    __slots__ = ("_chunks", "_lent", "_owned", "changes", "size")
 
     def __init__(self, size: int = 0) -> None:
         self.size = size
+        self.changes = 0
         self._chunks: dict[int, bytearray] = {}
         # Chunks that no copy shares and nobody was lent, so that they may be changed in place.
         self._owned: set[int] = set()
@@ -87,6 +89,11 @@ class SparseBytes:
         self.read_into(offset, buffer)
         return bytes(buffer)
 
+    @property
+    def lender(self) -> SparseBytes:
+        """Itself."""
+        return self
+
     def lend(self, offset: int, size: int) -> Lent:
         """Views of up to ``size`` bytes from ``offset`` on, which stay as they are.
 
@@ -131,6 +138,7 @@ class SparseBytes:
 
     def write(self, offset: int, data: Readable) -> None:
         """Write all of ``data`` at ``offset``; grows as needed."""
+        self.changes += 1
         source = memoryview(data)
         count = len(source)
         index = offset >> _SHIFT
@@ -169,6 +177,7 @@ class SparseBytes:
 
     def resize(self, size: int) -> None:
         """Cut off, or grow by zeros."""
+        self.changes += 1
         if size < self.size:
             last, rest = size >> _SHIFT, size & _OFFSET_MASK
             for index in [index for index in self._chunks if index > last]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 import pytest
 
@@ -20,8 +23,8 @@ from eseback.rpc.backup_calls import decode_result, encode_arguments
 from eseback.rpc.bulk import decode_read, encode_read_request
 from esebcli.rpcapi import RpcApi
 from esebcli.rpcconnection import RpcConnection
-from esesim.rpc import BackupService, RpcServer
-from tests.esesim.rpc.wire import RawClient, bound
+from esesim.rpc import BackupService, RpcServer, ServerLimits
+from tests.esesim.rpc.wire import RawClient, bound, eventually
 
 SIZE = 70_000  # two fragments
 
@@ -49,6 +52,38 @@ class Scripted:
                 raise outcome
             return [memoryview(piece) for piece in outcome]
         return [memoryview(bytes([self.reads % 251]) * size)]
+
+    def read_again(self, *_: object) -> None:
+        """There is no shorter way."""
+
+
+class Foreseeing(Scripted):
+    """Knows its reads beforehand; `holds`: whether they will be what was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holds = True
+        self.told: list[int] = []  # how many were told each time
+        self.taken = 0
+
+    def read_again(self, context: int, handle: int, size: int, memory: object) -> Foreseeing:  # type: ignore[override]
+        self.size = size
+        return self
+
+    def again(self) -> Sequence[memoryview]:
+        return self.read_lent(7, 1, self.size, lambda size: memoryview(bytearray(size)))
+
+    def look_ahead(self, count: int) -> list[list[memoryview]]:
+        numbers = range(self.reads + 1, self.reads + min(count, 3) + 1)
+        self.told.append(len(numbers))
+        return [[memoryview(bytes([number % 251]) * self.size)] for number in numbers]
+
+    def take(self) -> bool:
+        if self.holds and not self.script:
+            self.reads += 1
+            self.taken += 1
+            return True
+        return False
 
 
 @pytest.fixture
@@ -223,3 +258,74 @@ def test_the_client_says_the_same_and_keeps_nothing(
     finally:
         client.close()
     assert len(short) == 3
+
+
+@pytest.fixture
+def foreseeing() -> Foreseeing:
+    return Foreseeing()
+
+
+@pytest.fixture
+def foreseen(foreseeing: Foreseeing) -> Iterator[RpcServer]:
+    service = BackupService(lambda _: foreseeing, lambda _: None, 4 << 20)  # type: ignore[arg-type, return-value]
+    with RpcServer([service.service()]) as server:
+        yield server
+
+
+@pytest.mark.parametrize("size", [16, SIZE, 1 << 20])
+def test_answers_that_lie_ready_are_what_would_be_read(
+    foreseen: RpcServer, foreseeing: Foreseeing, size: int
+) -> None:
+    with bound(foreseen, BACKUP_INTERFACE) as client:
+        handle = prepared(client)
+        for number in range(1, 20):
+            assert read(client, handle, size) == full(foreseeing, size)
+            assert foreseeing.reads == number
+        assert foreseen.counts[0] == foreseen.counts[1] == 20
+    # Two reads to see that they repeat and one more; from then on three are told at a time.
+    assert foreseeing.taken == 16
+    assert foreseeing.told == [3] * 6
+
+
+@pytest.mark.parametrize("script", [[b"s"], []])
+def test_what_does_not_hold_any_more_is_not_sent_and_not_told_again(
+    foreseen: RpcServer, foreseeing: Foreseeing, script: list[bytes]
+) -> None:
+    with bound(foreseen, BACKUP_INTERFACE) as client:
+        handle = prepared(client)
+        for _ in range(4):
+            read(client, handle)
+        assert (foreseeing.taken, foreseeing.told) == (1, [3])
+        foreseeing.script, foreseeing.holds = [script] if script else [], False
+        assert read(client, handle) == (b"".join(script) or full(foreseeing))
+        foreseeing.holds = True
+        for _ in range(5):
+            assert read(client, handle) == full(foreseeing)
+    assert foreseeing.reads == 10
+    assert (foreseeing.taken, foreseeing.told) == (1, [3])
+
+
+def test_calls_that_repeat_take_their_time_but_one_that_is_not_taken_does_not(
+    foreseeing: Foreseeing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody looks at the clock for them, and yet an answer that stays where it is, is found."""
+    service = BackupService(lambda _: foreseeing, lambda _: None, 4 << 20)  # type: ignore[arg-type, return-value]
+    caplog.set_level("INFO", "esesim.rpc")
+    with (
+        RpcServer([service.service()], limits=ServerLimits(stall_seconds=0.3)) as server,
+        bound(server, BACKUP_INTERFACE) as client,
+    ):
+        handle = prepared(client)
+        end = time.monotonic() + 0.7
+        while time.monotonic() < end:
+            assert read(client, handle, 1 << 20) == full(foreseeing, 1 << 20)
+        assert foreseeing.taken > 1
+        time.sleep(0.5)  # a client may think as long as it likes while it has a context
+        stub = encode_read_request(handle, 1, 1 << 20)
+        _, buffers = client.core.request(0, opnum("backup_read_file"), [stub])
+        data = b"".join(buffers)
+        with suppress(OSError):
+            for call_id in range(99):  # more than all buffers between hold
+                client.socket.sendall(data[:12] + struct.pack("<I", 0x1000 + call_id) + data[16:])
+                time.sleep(0.01)
+        assert eventually(lambda: "sending for more than 0.3 s" in caplog.text, seconds=5)
