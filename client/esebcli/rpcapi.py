@@ -61,6 +61,9 @@ class _Read(NamedTuple):
     call: ForeseenCall
 
 
+_NO_READ: Final = _Read(-1, -1, -1, ForeseenCall(CONTEXT_ID, _READ_OPNUM, b"", b"", 0, b""))
+
+
 class RpcApi:
     """A BackupApi. Several threads may use it; their calls wait for each other."""
 
@@ -68,7 +71,7 @@ class RpcApi:
         self._connection = connection
         self._handles: dict[int, bytes] = {}
         self._numbers = itertools.count(1)
-        self._last_read: _Read | None = None
+        self._last_read = _NO_READ
 
     # ---- discovery
 
@@ -115,7 +118,10 @@ class RpcApi:
     def backup_read_file(self, context: int, handle: int, buffer: WriteableBuffer) -> int:
         """See BackupApi. One call never reads more than 4 MiB."""
         out = _writable(buffer)
-        call = self._read_call(context, handle, len(out))
+        # What `_read_call` does: nearly always it is the last read again.
+        last_context, last_handle, size, call = self._last_read
+        if last_context is not context or last_handle is not handle or size != len(out):
+            call = self._read_call(context, handle, len(out))
         answer = self._connection.call_into(_READ, call, out)
         return call.size if answer is None else _read_result(answer, out)
 
@@ -140,11 +146,9 @@ class RpcApi:
 
     def _read_call(self, context: int, handle: int, size: int) -> ForeseenCall:
         """A read of so many bytes; nearly always the last one again."""
-        last = self._last_read
-        if last is not None:
-            last_context, last_handle, last_size, call = last
-            if last_context is context and last_handle is handle and last_size == size:
-                return call
+        last_context, last_handle, last_size, call = self._last_read
+        if last_context is context and last_handle is handle and last_size == size:
+            return call
         held = self._handle(context, _READ)
         try:
             stub = encode_read_request(held, handle, size)
@@ -308,7 +312,7 @@ class RpcApi:
 
     def _forget(self, context: int) -> None:
         self._handles.pop(context, None)
-        self._last_read = None
+        self._last_read = _NO_READ
 
     def _handle(self, context: int, method: str) -> bytes:
         found = self._handles.get(context)

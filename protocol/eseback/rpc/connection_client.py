@@ -46,6 +46,7 @@ __all__ = ["ClientConnection", "ClientState"]
 
 _WHOLE = int(PfcFlag.FIRST_FRAG | PfcFlag.LAST_FRAG)
 _CALL_ID_MAX: Final = 0xFFFFFFFF
+_ONE_FRAGMENT: Final = 3  # buffers of an answer with all of its data in one fragment
 _SMALL: Final = 1024  # bytes
 
 
@@ -405,10 +406,16 @@ class ClientConnection:
         if len(payload) != call.size:
             raise LocalProtocolError(f"{len(payload)} bytes of memory for {call.size}")
         self._ready = None
-        self._last_call_id = call_id = self._last_call_id % _CALL_ID_MAX + 1
+        self._last_call_id = again.call_id = call_id = self._last_call_id % _CALL_ID_MAX + 1
         self._calls.running[call_id] = call.context_id
-        request, order = again.start(call_id, payload)
-        return again, request, order
+        number = call_id.to_bytes(4, "little")
+        again.expected = number.join(again.between)
+        order = again.order.copy()
+        if len(order) == _ONE_FRAGMENT:
+            order[1] = payload
+        else:
+            order[1::2] = map(payload.__getitem__, again.parts)
+        return again, number.join(again.request), order
 
     def _prepared(self, call: ForeseenCall) -> RepeatedCall | None:
         calls, again = self._calls, self._repeated

@@ -22,6 +22,7 @@ _BEFORE: Final = slice(0, 12)  # the header up to the call's number
 _ID: Final = slice(12, 16)
 _BEHIND: Final = slice(16, None)
 _CONTEXT_ID: Final = slice(20, 22)
+_ONE_FRAGMENT: Final = 3  # buffers of an answer with all of its data in one fragment
 
 
 class RepeatedRequest:
@@ -66,7 +67,10 @@ class RepeatedRequest:
             piece = payload[0]
             if len(piece) != self.size:
                 return None
-            order = self._order.copy()
+            order = self._order
+            if len(order) == _ONE_FRAGMENT:
+                return [order[0], piece, order[2]]
+            order = order.copy()
             order[1::2] = map(piece.__getitem__, self._parts)
             return order
         if sum(map(len, payload)) != self.size:
@@ -92,22 +96,22 @@ class ForeseenCall(NamedTuple):
 class RepeatedCall:
     """At the client: a call that is ready to be made, as often as wanted, one at a time.
 
-    Made by `ClientConnection.call_again`. request: its bytes, with any number. scatter: where its
-    answer goes, and what it will be: then `memory` is as `expected`, and has come in `total` bytes
-    with the data. Nothing of the caller's memory is kept.
+    Made by `ClientConnection.call_again`. `request` is what stands before and behind its number;
+    its answer goes to `order` with `parts` of the data in the odd places. If it is the foreseen one
+    it comes in `total` bytes and leaves `memory` as is `expected`: `between`, joined by the number.
+    Nothing of the caller's memory is kept.
     """
 
     __slots__ = (
-        "_before",
-        "_behind",
-        "_between",
-        "_order",
-        "_parts",
         "_scatter",
+        "between",
         "call",
         "call_id",
         "expected",
         "memory",
+        "order",
+        "parts",
+        "request",
         "total",
     )
 
@@ -117,21 +121,9 @@ class RepeatedCall:
         self.call_id = 0
         self.memory, self.expected = scatter.memory, b""
         self.total = layout.total
-        self._before, self._behind = request[_BEFORE], request[_BEHIND]
+        self.request = request[_BEFORE], request[_BEHIND]
+        self.order, self.parts, self.between = scatter.order, layout.parts, layout.between
         self._scatter = scatter
-        self._order, self._parts, self._between = scatter.order, layout.parts, layout.between
-
-    def start(self, call_id: int, payload: memoryview) -> tuple[bytes, list[memoryview]]:
-        """The request under that number, and where its answer belongs; its data goes to `payload`.
-
-        What is received at first is told to `ClientConnection.is_answered`.
-        """
-        self.call_id = call_id
-        number = call_id.to_bytes(4, "little")
-        self.expected = number.join(self._between)
-        order = self._order.copy()
-        order[1::2] = map(payload.__getitem__, self._parts)
-        return self._before + number + self._behind, order
 
     def slowly(self, payload: memoryview) -> ScatterRead:
         """The usual way to receive the answer, for one that comes in several pieces or is another;
