@@ -19,9 +19,11 @@ from typing import Any
 import pytest
 
 from benchmarks import peers
+from benchmarks.bare import bare_reader
 from benchmarks.conftest import Measure
 from benchmarks.table import Goal, GoalKind
 from eseback.constants import INFORMATION_STORE, BackupType
+from eseback.rpc import Limits
 from esebcli.rpcapi import RpcApi
 from esebcli.rpcconnection import RpcConnection
 
@@ -30,6 +32,8 @@ from esebcli.rpcconnection import RpcConnection
 PEERS = 3
 ROUNDS = 30
 KIB = 1024
+BARE = 42 << 20  # bytes, about as many as the database has
+FRAGMENT_MAX = Limits().fragment_max
 RAW = "raw256K: preadv, sendall, recv_into"
 
 
@@ -103,6 +107,35 @@ def bench_rpc_read(
     options: tuple[str, ...],
 ) -> None:
     measure_read(measure, tmp_path, name, size, ratio_min, options)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "fragment"),
+    [
+        ("64 KiB at a time", 64 * KIB, FRAGMENT_MAX),
+        ("64 KiB at a time, fragments of 5840", 64 * KIB, 5840),
+        ("256 KiB at a time", 256 * KIB, FRAGMENT_MAX),
+        ("1 MiB at a time", 1024 * KIB, FRAGMENT_MAX),
+    ],
+)
+def bench_rpc_read_bare(
+    measure: Measure, tmp_path: Path, name: str, size: int, fragment: int
+) -> None:
+    """What the rows above could be at best on this machine."""
+    with ExitStack() as stack:
+        readers = [stack.enter_context(bare_reader(size, fragment, BARE)) for _ in range(PEERS)]
+        next_reader = cycle(readers).__next__
+
+        measure(
+            f"bare sockets, {name}: the same packets, laid out beforehand",
+            lambda: next_reader().read(BARE // size),
+            goal=Goal(GoalKind.NONE, 0),
+            yardstick_name=RAW,
+            yardstick=_raw(stack, tmp_path, BARE),
+            amount=BARE / 1e6,
+            unit="MB",
+            rounds=ROUNDS,
+        )
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,12 @@ def test_row_of_memory() -> None:
     assert row(memory)[1:] == ["48.2 MiB", "crc: 9.65 MiB", "5", "<= 40 MiB of memory", "**no**"]
 
 
+def test_row_without_a_goal_misses_none() -> None:
+    bare = evolve(MEASURED, goal=Goal(GoalKind.NONE, 0))
+    assert bare.is_met
+    assert row(bare)[3:] == ["0.25", "for comparison", ""]
+
+
 def test_measurement_survives_the_report() -> None:
     report = json.loads(json.dumps({"benchmarks": [{"extra_info": as_extra_info(MEASURED)}]}))
     assert measurements_of(report) == [MEASURED]
