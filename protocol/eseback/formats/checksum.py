@@ -4,7 +4,8 @@ Everything here is a fold of one big integer: ``int.from_bytes`` reads the bytes
 number is halved (upper half XOR lower half) until 32 bits are left, which are the XOR of all little
 endian words. On the way, the parity of each upper half is one bit of the XOR of the positions of
 all set bits. That XOR of positions is what the ECC of a page is made of, so one fold gives both
-checksums.
+checksums. Of many pages in a row, all are summed up together (``eseback.formats.checksum_batch``);
+only where that finds something wrong is each looked at.
 
 Rules: ESE source checksum.cxx and checksumu.cxx (pages, headers), _log/logstream.cxx (log blocks).
 Pages of 2, 4 and 8 KiB have one checksum. The larger ones of 2010 and later have four and are not
@@ -14,9 +15,10 @@ supported: ``ValueError``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from functools import cache
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+from eseback.formats.checksum_batch import WORD_MASKS, page_batch
 
 Readable: TypeAlias = bytes | bytearray | memoryview
 """What the functions of this package read; a memoryview must be one of plain bytes."""
@@ -31,6 +33,8 @@ PAGE_SIZES: Final = (2048, 4096, 8192)
 # Byte 37 of a page holds bits 8..15 of its flags; 0x2000 there says "checksum with ECC".
 _FLAG_BYTE: Final = 37
 _ECC_FLAG: Final = 0x20
+# What bytes.translate makes of such bytes: that flag alone.
+_KIND_OF_FLAGS: Final = bytes(flags & _ECC_FLAG for flags in range(256))
 _U32 = struct.Struct("<I")
 _U32_PAIR = struct.Struct("<II")
 _MASK_32: Final = 0xFFFFFFFF
@@ -55,29 +59,12 @@ _PAGE_FOLDS: Final = {
     for size in PAGE_SIZES
 }
 _ZERO_PAGES: Final = {size: bytes(size) for size in PAGE_SIZES}
-# Pages whose checksums are folded together, and into how many pieces each is cut for that.
-_BATCH: Final = 64
-_PIECES: Final = 16
+# So many pages at least are summed up together (of fewer, each one is as fast), and so many bytes
+# at most: pages and pieces should fit into a core's cache.
+_BATCH_MIN: Final = 16
+_BATCH_BYTES_MAX: Final = 512 << 10
 # Bit k of the position of a bit in the last word is set for the bits of the k-th mask.
-_WORD_FOLDS: Final = (
-    (1, 0xAAAAAAAA),
-    (2, 0xCCCCCCCC),
-    (4, 0xF0F0F0F0),
-    (8, 0xFF00FF00),
-    (16, 0xFFFF0000),
-)
-
-
-class _Batch(NamedTuple):
-    """How the pages of a batch are folded: the numbers in them, all pieces in order, the distances
-    of a piece's folds in bits, and what is left of good pages in the bits of the mask.
-    """
-
-    pgnos: Callable[[Readable], tuple[int, ...]]
-    pieces: Callable[[Readable], tuple[bytes, ...]]
-    folds: tuple[int, ...]
-    mask: int
-    good: int
+_WORD_FOLDS: Final = tuple((1 << k, mask) for k, mask in enumerate(WORD_MASKS))
 
 
 def xor_words(data: Readable) -> int:
@@ -197,16 +184,11 @@ def bad_pgnos(pages: Readable, first_pgno: int, page_size: int) -> Iterator[int]
     if page_size not in PAGE_SIZES or len(pages) % page_size:
         raise ValueError(f"{len(pages)} bytes are no whole pages of {page_size} bytes")
     view = memoryview(pages)
-    step = _BATCH * page_size
-    for offset in range(0, len(view), step):
-        batch = view[offset : offset + step]
-        first = first_pgno + offset // page_size
-        if len(batch) == step and _all_good_in_old_format(batch, first, page_size):
-            continue
-        for index in range(len(batch) // page_size):
-            page = batch[index * page_size : (index + 1) * page_size]
-            if not page_is_good(page, first + index):
-                yield first + index
+    for indexes in _in_doubt(view, first_pgno, page_size):
+        for index in indexes:
+            page = view[index * page_size : (index + 1) * page_size]
+            if not page_is_good(page, first_pgno + index):
+                yield first_pgno + index
 
 
 def first_bad_pgno(pages: Readable, first_pgno: int, page_size: int) -> int | None:
@@ -217,40 +199,49 @@ def first_bad_pgno(pages: Readable, first_pgno: int, page_size: int) -> int | No
     return next(bad_pgnos(pages, first_pgno, page_size), None)
 
 
-@cache
-def _batch(page_size: int) -> _Batch:
-    size = page_size // _PIECES
+def _in_doubt(pages: memoryview, first_pgno: int, page_size: int) -> Iterator[range]:
+    """The indexes of pages that have to be looked at one by one, in order.
 
-    def in_each_page(word: int) -> int:
-        return int.from_bytes(_U32.pack(word).ljust(size, b"\0") * _BATCH, "little")
-
-    return _Batch(
-        struct.Struct("<" + f"4xI{page_size - 8}x" * _BATCH).unpack,
-        struct.Struct(f"{size}s" * (_PIECES * _BATCH)).unpack,
-        tuple(distance for distance, _ in _folds(size * 4, 32)),
-        in_each_page(_MASK_32),
-        in_each_page(HEADER_SEED),
-    )
-
-
-def _all_good_in_old_format(pages: Readable, first_pgno: int, page_size: int) -> bool:
-    """Whether a batch of pages is in the old format and every page of it is good.
-
-    The first pieces of all pages, side by side, are one number, the second pieces another, and so
-    on: the XOR of these numbers, folded on, folds every page at once. What a fold brings over from
-    the next page stays above the bits that count. That saves a third of the time.
+    All others are in batches of which every page is good. A batch of pages that are not alike is
+    made smaller, since one unused page should not cost more than those around it.
     """
-    if any(flags & _ECC_FLAG for flags in memoryview(pages)[_FLAG_BYTE::page_size]):
+    count_max = _BATCH_BYTES_MAX // page_size
+    index, end, limit = 0, len(pages) // page_size, count_max
+    while index < end:
+        count = min(limit, end - index) & ~1 or 1
+        batch, pgno = pages[index * page_size : (index + count) * page_size], first_pgno + index
+        if count >= _BATCH_MIN and not _are_alike(batch, pgno, page_size):
+            limit = count // 2
+            continue
+        if count < _BATCH_MIN or not _all_good(batch, pgno, page_size):
+            yield range(index, index + count)
+        index += count
+        limit = min(limit * 2, count_max)
+
+
+def _are_alike(pages: memoryview, first_pgno: int, page_size: int) -> bool:
+    """Whether all pages have the same kind of checksum and, if it says so, the right number.
+
+    Not so if any of them was never written, or if there is no page with such a number.
+    """
+    pgnos = range(first_pgno, first_pgno + len(pages) // page_size)
+    if pgnos[0] < 1 or pgnos[-1] > _MASK_32:
         return False
-    batch = _batch(page_size)
-    if batch.pgnos(pages) != tuple(range(first_pgno, first_pgno + _BATCH)):
-        return False
-    pieces, folded = batch.pieces(pages), 0
-    for index in range(_PIECES):
-        folded ^= int.from_bytes(b"".join(pieces[index::_PIECES]), "little")
-    for distance in batch.folds:
-        folded ^= folded >> distance
-    return folded & batch.mask == batch.good
+    kinds = set(pages[_FLAG_BYTE::page_size].tobytes().translate(_KIND_OF_FLAGS))
+    if kinds == {_ECC_FLAG}:
+        return True
+    batch = page_batch(page_size, len(pgnos))
+    return kinds == {0} and batch.first_words(pages)[1::2] == tuple(pgnos)
+
+
+def _all_good(pages: memoryview, first_pgno: int, page_size: int) -> bool:
+    """Whether the checksums of all pages, which are alike, are right."""
+    batch = page_batch(page_size, len(pages) // page_size)
+    if not pages[_FLAG_BYTE] & _ECC_FLAG:
+        return batch.xors(pages) == HEADER_SEED * batch.ones
+    words = batch.first_words(pages)
+    xors, eccs, pgnos = batch.row(words[::2]), batch.row(words[1::2]), batch.numbers(first_pgno)
+    return batch.checksums(pages, xors, eccs) == (xors ^ pgnos, eccs)
 
 
 def repair_page(page: Readable, pgno: int) -> bytes | None:
