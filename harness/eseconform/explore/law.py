@@ -50,7 +50,7 @@ class Taken:
         """An open succeeded."""
         self._path, self._size, self._parts = path, size, []
 
-    def arrived(self, buffer: bytearray, count: int) -> None:
+    def arrived(self, buffer: bytes | bytearray, count: int) -> None:
         """A read put ``count`` bytes into a buffer, which is used for nothing else."""
         if self._path is not None and count:
             # Whole files are not copied a second time.

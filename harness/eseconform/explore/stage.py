@@ -298,7 +298,8 @@ def _back_up(server: SimulatedServer, law: Law, number: int, group: StorageGroup
         taken.opened(path, opened.size)
         buffer = bytearray(opened.size)
         count = api.backup_read_file(context, opened.handle, buffer)
-        taken.arrived(buffer, count)
+        # Bytes are shared by all copies of a snapshot; a buffer would be copied each time.
+        taken.arrived(bytes(buffer), count)
         api.backup_close_file(context, opened.handle)
         taken.closed()
 

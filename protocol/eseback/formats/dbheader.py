@@ -8,6 +8,7 @@ format document.
 # Annotations are no texts in this module: each would be compiled by itself, for `Layout`.
 import struct
 from enum import IntEnum, IntFlag
+from functools import lru_cache
 from typing import Annotated, Final, Self
 
 from eseback.data import frozen
@@ -162,6 +163,11 @@ class DatabaseHeader:
         ``ChecksumMismatchError``, ``VersionMismatchError`` (another format) or another
         ``FormatError``. A page size of 0, as old engines wrote it, reads as 4096.
         """
+        return cls._unpack(bytes(page))
+
+    @classmethod
+    @lru_cache(maxsize=64)  # whoever opens a database reads its header several times
+    def _unpack(cls, page: bytes) -> Self:
         layout = Layout.of(cls)
         if len(page) < layout.end:
             raise FormatError(f"{len(page)} bytes are no header page")

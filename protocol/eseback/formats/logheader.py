@@ -7,6 +7,7 @@ copy of its header, 4096 bytes; the records start behind it, at sector 8.
 # Annotations are no texts in this module: each would be compiled by itself, for `Layout`.
 import struct
 from enum import IntFlag
+from functools import lru_cache
 from typing import Annotated, ClassVar, Final, Self
 
 from eseback.data import frozen
@@ -260,7 +261,11 @@ class LogHeader:
         ``ChecksumMismatchError``, ``VersionMismatchError`` (another format) or another
         ``FormatError``. A page size of 0, as old engines wrote it, reads as 4096.
         """
-        header = start[:LOG_HEADER_SIZE]
+        return cls._unpack(bytes(start[:LOG_HEADER_SIZE]))
+
+    @classmethod
+    @lru_cache(maxsize=64)  # a backup or a recovery reads each header several times
+    def _unpack(cls, header: bytes) -> Self:
         if len(header) < LOG_HEADER_SIZE:
             raise FormatError(f"{len(header)} bytes are no log header")
         if not header_is_good(header):

@@ -173,7 +173,8 @@ def test_page_size_0_means_4096() -> None:
 
 def test_damage() -> None:
     page = bytearray(SMALL.pack())
-    page[3000] ^= 1
+    assert DatabaseHeader.unpack(page) == SMALL
+    page[3000] ^= 1  # in the same buffer: that it was good before counts for nothing
     with pytest.raises(ChecksumMismatchError):
         DatabaseHeader.unpack(page)
     with pytest.raises(FormatError, match="no header page"):

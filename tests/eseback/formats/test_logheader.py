@@ -107,7 +107,8 @@ def test_round_trip() -> None:
 
 def test_damage() -> None:
     data = bytearray(HEADER.pack())
-    data[4000] ^= 1
+    assert LogHeader.unpack(data) == HEADER
+    data[4000] ^= 1  # in the same buffer: that it was good before counts for nothing
     with pytest.raises(ChecksumMismatchError):
         LogHeader.unpack(data)
     with pytest.raises(FormatError, match="100 bytes"):
