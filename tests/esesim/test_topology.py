@@ -20,11 +20,18 @@ from esesim.topology import (
     load_topology,
     packaged_names,
 )
+from esesim.topology.loading import read_topology_text
 from esesim.topology.reading import parse_size
 from tests.esesim.support.servers import small_topology
 
 GROUP = '[[group]]\nname = "G"\n'
 STORE = '[[group.store]]\nname = "S"\n'
+
+
+@pytest.mark.parametrize("name", packaged_names())
+def test_packaged_topologies_are_what_their_files_say(name: str) -> None:
+    """If not: python -m tools.gen_topologies."""
+    assert load_topology(name) == load_topology(read_topology_text(name))
 
 
 def test_packaged_topologies_are_complete_and_what_they_say() -> None:

@@ -5,57 +5,17 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from attrs import field
-
-from eseback.data import frozen
 from eseback.rpc.errors import LocalProtocolError
 from eseback.rpc.fragment import Buffer
-from eseback.rpc.header import (
-    COMMON_SIZE,
-    FRAGMENT_MAX,
-    FRAGMENT_MIN,
-    REQUEST_SIZE,
-    Frame,
-    frame_length,
-    parse_frame,
-)
+from eseback.rpc.header import COMMON_SIZE, REQUEST_SIZE, Frame, frame_length, parse_frame
+from eseback.rpc.limits import Limits
 
 __all__ = ["WHOLE_REQUEST", "WHOLE_RESPONSE", "Inbox", "Limits"]
-
-_MIB: Final = 1 << 20
 
 # First eight bytes of a call in one fragment: version 5.0, type, both flags, little-endian.
 WHOLE_REQUEST: Final = b"\x05\x00\x00\x03\x10\x00\x00\x00"
 WHOLE_RESPONSE: Final = b"\x05\x00\x02\x03\x10\x00\x00\x00"
 _SIMPLE: Final = struct.Struct("<8sHHI4xHH")  # the allocation hint is skipped
-
-
-def _is_fragment_size(_: object, __: object, value: int) -> None:
-    if not FRAGMENT_MIN <= value <= FRAGMENT_MAX or value % 8:
-        raise LocalProtocolError(
-            f"a fragment size of {value} bytes: {FRAGMENT_MIN} to {FRAGMENT_MAX}, multiple of 8"
-        )
-
-
-def _is_positive(_: object, __: object, value: int) -> None:
-    if not value > 0:
-        raise LocalProtocolError(f"a limit of {value}: it has to be more than 0")
-
-
-@frozen
-class Limits:
-    """What one connection may take.
-
-    fragment_max: bytes of a PDU, offered to the peer; 1432 to 65528, multiple of 8. call_max: stub
-    bytes of one incoming call or response (MS-RPCE 3.3.1.5.2.1 names 4 MiB for requests).
-    outstanding_max: calls that wait for their answer or for their last fragment.
-    contexts_max: presentation contexts.
-    """
-
-    fragment_max: int = field(default=FRAGMENT_MAX, validator=_is_fragment_size)
-    call_max: int = field(default=4 * _MIB, validator=_is_positive)
-    outstanding_max: int = field(default=16, validator=_is_positive)
-    contexts_max: int = field(default=64, validator=_is_positive)
 
 
 class Inbox:

@@ -17,10 +17,12 @@ from __future__ import annotations
 import struct
 import uuid
 from abc import ABC, abstractmethod
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from eseback.rpc.errors import BadStubData, NotRepresentable
-from eseback.rpc.fragment import Buffer
+
+if TYPE_CHECKING:
+    from eseback.rpc.security import Buffer
 
 __all__ = [
     "BOOLEAN32",

@@ -6,25 +6,28 @@ import gc
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from attrs import evolve
 
 from eseback.data import frozen
-from eseback.rpc import AuthLevel, Limits
+from eseback.rpc import Limits
 
 from ..inproc import open_transport
-from ..rpc import Authentication, RpcServer, ServerLimits, serve
-from ..server import SimulatedServer
+from ..rpc import ServerLimits, serve
+
+if TYPE_CHECKING:
+    from ..rpc import Authentication, RpcServer
+    from ..server import SimulatedServer
 
 ENDPOINT_VARIABLE: Final = "ESESIM_ENDPOINT"
+_SOON: Final = 0.01  # seconds in which a client does not come yet
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _SIGNALLED: Final = 128  # a shell's exit code for a program that a signal ended, without its number
 
@@ -96,9 +99,12 @@ def run(options: ServeOptions, command: Sequence[str] = ()) -> int:
             if options.ready_file is not None:
                 stack.callback(options.ready_file.unlink, missing_ok=True)
             if command:
-                return _run_command(command, endpoint_of(server), stop)
-            while not stop.wait(3600):  # a wait without an end cannot be interrupted on Windows
-                pass
+                return _run_command(command, server, stop)
+            seconds = _SOON
+            while not stop.wait(seconds):  # one without an end cannot be interrupted on Windows
+                if seconds == _SOON:
+                    server.prepare()  # while whoever has waited for it makes a start
+                seconds = 3600
             return 0
     finally:
         for number, handler in before.items():
@@ -111,7 +117,9 @@ def _authentication(options: ServeOptions) -> Authentication | None:
         if options.level is not None:
             raise ValueError("--min-auth-level means nothing without --users")
         return None
-    from ..rpc import Users
+    from eseback.rpc import AuthLevel
+
+    from ..rpc import Authentication, Users
 
     return Authentication(
         Users.load(options.users), AuthLevel[(options.level or "connect").upper()]
@@ -167,15 +175,22 @@ def _described(server: RpcServer, computers: Sequence[SimulatedServer]) -> dict[
     }
 
 
-def _run_command(command: Sequence[str], endpoint: str, stop: threading.Event) -> int:
+def _run_command(command: Sequence[str], server: RpcServer, stop: threading.Event) -> int:
     """Run it with the endpoint in its environment; its exit code is ours."""
+    import subprocess
+
     sys.stdout.flush()
-    with subprocess.Popen(command, env={**os.environ, ENDPOINT_VARIABLE: endpoint}) as process:
+    environment = {**os.environ, ENDPOINT_VARIABLE: endpoint_of(server)}
+    with subprocess.Popen(command, env=environment) as process:
+        seconds = _SOON
         while True:
             try:
-                code = process.wait(0.05)
+                code = process.wait(seconds)
                 break
             except subprocess.TimeoutExpired:
+                if seconds == _SOON:
+                    server.prepare()
+                seconds = 0.05
                 if stop.is_set():
                     process.terminate()
     return _SIGNALLED - code if code < 0 else code

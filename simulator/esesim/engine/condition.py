@@ -82,5 +82,5 @@ def other_backup(instance: Instance) -> JetError | None:
 
 def too_deep(instance: Instance, generation: int) -> bool:
     """Whether a backup holds back more generations than the engine allows (KB 812962)."""
-    lowest = instance.backup.lowest_log_needed
+    lowest = instance.backup.lowest_log_needed if instance.has_backup else None
     return lowest is not None and generation - lowest > instance.config.checkpoint_depth_max

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
@@ -33,6 +33,7 @@ from .pagefile import drop_side_file
 from .transaction import Transaction, TransactionTable
 
 if TYPE_CHECKING:
+    from .backup import Backup
     from .hardrecovery import Progress, RecoveryReport
     from .restoredimage import RestoredDatabase
 
@@ -53,8 +54,6 @@ class Instance:
         events: EventSink | None = None,
         marks: Counter[str] | None = None,
     ) -> None:
-        from .backup import Backup  # the copy reads what this module defines
-
         self.volume = volume
         self.config = config
         self.clock = clock
@@ -64,12 +63,28 @@ class Instance:
         self.databases: dict[int, Database] = {}
         self.running = False
         self.condition = Condition()
-        self.backup = Backup(self)
         self.log: LogStream
         self.transactions: TransactionTable
         self.checkpoint: Checkpoint
         self._events = events
         self._slices = 0
+
+    @cached_property
+    def backup(self) -> Backup:
+        """The one backup of the instance, whether it runs or not; made when first asked for."""
+        from .backup import Backup  # a server is to be up soon
+
+        return Backup(self)
+
+    @property
+    def has_backup(self) -> bool:
+        """Whether anybody has asked for it; else none has ever run."""
+        return "backup" in vars(self)
+
+    @property
+    def is_backed_up(self) -> bool:
+        """Whether a backup runs."""
+        return self.has_backup and self.backup.is_running
 
     # -- start and stop
 
@@ -96,7 +111,7 @@ class Instance:
 
     def terminate(self, *, stop_backup: bool = False) -> None:
         """JetTerm: detach everything. -505 while a backup runs, unless ``stop_backup``."""
-        if self.backup.is_running:
+        if self.is_backed_up:
             if not stop_backup:
                 raise JetError(JetErr.BACKUP_IN_PROGRESS, f"a backup of {self.config.name} runs")
             self.backup.abandon_by_server()
@@ -345,7 +360,7 @@ class Instance:
                 )
 
     def _check_no_backup(self) -> None:
-        if self.backup.is_running:
+        if self.is_backed_up:
             raise JetError(JetErr.BACKUP_IN_PROGRESS, f"a backup of {self.config.name} runs")
 
     # -- transactions, background work, checkpoint
@@ -397,7 +412,7 @@ class Instance:
 
     def _recycle_logs(self, generation: int) -> None:
         """Circular logging: logs below the checkpoint go, but none that a backup will copy."""
-        needed = self.backup.lowest_log_needed
+        needed = self.backup.lowest_log_needed if self.has_backup else None
         end = generation if needed is None else min(generation, needed)
         for closed in self.files.closed_generations():
             if closed < end:

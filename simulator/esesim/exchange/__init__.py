@@ -7,7 +7,6 @@ from .directory import node_tree, registered
 from .group import StorageGroup
 from .information_store import InformationStore
 from .instances import InstanceSlots
-from .restore import Restore
 from .state import GroupState
 
 __all__ = [
@@ -15,7 +14,6 @@ __all__ = [
     "InformationStore",
     "InstanceSlots",
     "LogicalClock",
-    "Restore",
     "StorageGroup",
     "node_tree",
     "registered",

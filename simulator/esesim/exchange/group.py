@@ -168,7 +168,7 @@ class StorageGroup:
             if store.name not in self._mounted:
                 return
             instance = self.running
-            if not instance.backup.is_running:
+            if not instance.is_backed_up:
                 self._work().settle()
             instance.detach(store.edb)
             self._mounted.discard(store.name)
@@ -350,7 +350,7 @@ class StorageGroup:
             # detached databases as the case in which its caller skips truncation; so Exchange does
             # here, unless the topology's truncate_with_dismounted says otherwise.
             instance.backup.truncation_veto = f"{dismounted[0]} is dismounted"
-        else:
+        elif instance.has_backup:
             instance.backup.truncation_veto = None
         if not self._mounted:
             if instance.running:

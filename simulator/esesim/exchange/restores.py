@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve
 
 from eseback.errors import JetErr
-from eseback.restoreorder import RESTORE_STARTS, RestoreState
 from eseback.structures import RestoreDatabase, RestoreEnvironment
 
 from ..engine.errors import JetError
@@ -24,10 +23,10 @@ from .group import StorageGroup
 from .instances import InstanceSlots
 from .owners import FileOwners
 from .refused import Refused
-from .restore import Restore
 
 if TYPE_CHECKING:
     from .information_store import InformationStore
+    from .restore import Restore
 
 _FOLDER: Final = "Restore"
 
@@ -70,7 +69,7 @@ class Restores:
             annotation=annotation,
             server_name=self._server_name(),
         )
-        return self._begin(environment, RESTORE_STARTS["restore_open"])
+        return self._begin(environment, "restore_open")
 
     def reopen(self, log_path: str) -> Restore:
         """The restore that was saved in a folder goes on.
@@ -79,7 +78,7 @@ class Restores:
         (hrCBDatabaseInUse).
         """
         environment = self.load(log_path)
-        restore = self._begin(environment, RESTORE_STARTS["restore_reopen"])
+        restore = self._begin(environment, "restore_reopen")
         try:
             self.claim(restore, environment.databases)
         except BaseException:
@@ -100,7 +99,11 @@ class Restores:
         # ASSUMED(moved-folder): an environment counts where it lies, also if its folder was moved.
         return evolve(environment, restore_log_path=log_path)
 
-    def _begin(self, environment: RestoreEnvironment, state: RestoreState) -> Restore:
+    def _begin(self, environment: RestoreEnvironment, method: str) -> Restore:
+        from eseback.restoreorder import RESTORE_STARTS  # most servers never see a restore
+
+        from .restore import Restore
+
         with self._lock:
             folder = environment.restore_log_path
             if not folder:
@@ -108,7 +111,7 @@ class Restores:
                 environment = evolve(environment, restore_log_path=folder)
             self._check_folder(folder)
             restore = Restore(self, environment, next(self._numbers), self._time(environment))
-            restore.state = state
+            restore.state = RESTORE_STARTS[method]
             # ASSUMED(restore-instance): a restore takes one of the process's instances when it is
             # opened or reopened, not only when it recovers.
             self._slots.reserve(_slot(restore), storage_group=False)
@@ -149,9 +152,9 @@ class Restores:
 
     def settle(self, group: StorageGroup | None = None) -> None:
         """Carry recoveries that nobody waits for to their end: all, or those into a group."""
-        from .recovery import finish
-
         for restore in self.in_progress():
+            from .recovery import finish
+
             with restore.lock:
                 if group is None or restore.concerns(group):
                     finish(self.server, restore)

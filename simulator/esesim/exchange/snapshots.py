@@ -65,7 +65,7 @@ class Snapshots:
             self._check(number, _State.PREPARED)
             for group in self._groups:
                 with group.lock:
-                    running = group.instance is not None and group.instance.backup.is_running
+                    running = group.instance is not None and group.instance.is_backed_up
                 if running or self._recovers(group):
                     self._states.clear()
                     raise JetError(

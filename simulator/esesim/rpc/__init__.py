@@ -3,27 +3,25 @@
     with SimulatedServer(topology) as simulated, serve(simulated) as server:
         host, port = server.address
 
-This is the package's public face.
+This is the package's public face. Its names are loaded when they are first used.
 """
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from eseback.lazy import loader
 
-from ..server import SimulatedServer
-from .association import AssociationGroup
-from .authentication import Authentication
-from .backup import BackupService
-from .callfault import CallFault, ConnectionDropped
-from .computers import Computers
-from .limits import ServerLimits
-from .registry import Client, Handler, Service, plain
-from .server import NotLoopbackError, RpcServer
-
 if TYPE_CHECKING:
+    from .association import AssociationGroup
+    from .authentication import Authentication
+    from .backup import BackupService
+    from .callfault import CallFault, ConnectionDropped
+    from .computers import Computers
+    from .limits import ServerLimits
+    from .registry import Client, Handler, Service, plain
+    from .server import NotLoopbackError, RpcServer
+    from .serving import serve
     from .users import User, Users, UsersFileError
 
 __all__ = [
@@ -46,31 +44,19 @@ __all__ = [
     "serve",
 ]
 
-if not TYPE_CHECKING:  # most servers let everybody in
-    __getattr__ = loader(__name__, {"users": ("User", "Users", "UsersFileError")})
-
-
-def serve(
-    *computers: SimulatedServer,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    limits: ServerLimits | None = None,
-    authentication: Authentication | None = None,
-    admin: bool = False,
-    rate: float | None = None,
-) -> RpcServer:
-    """An RPC server for these computers, to be started. Raises what RpcServer does.
-
-    admin: with the administration interface. rate: steps of users per second in each storage
-    group; None: as many at each call as the topology says.
-    """
-    limits = limits or ServerLimits()
-    if admin:
-        from .adminserver import administered
-
-        return administered(computers, host, port, limits, authentication, rate)
-    for computer in computers:
-        computer.set_rate(rate, time.monotonic)
-    found = Computers(computers)
-    backup = BackupService(found.session, found.connection_lost, limits.read_max)
-    return RpcServer([backup.service()], host, port, limits, authentication=authentication)
+if not TYPE_CHECKING:
+    __getattr__ = loader(
+        __name__,
+        {
+            "association": ("AssociationGroup",),
+            "authentication": ("Authentication",),
+            "backup": ("BackupService",),
+            "callfault": ("CallFault", "ConnectionDropped"),
+            "computers": ("Computers",),
+            "limits": ("ServerLimits",),
+            "registry": ("Client", "Handler", "Service", "plain"),
+            "server": ("NotLoopbackError", "RpcServer"),
+            "serving": ("serve",),
+            "users": ("User", "Users", "UsersFileError"),
+        },
+    )

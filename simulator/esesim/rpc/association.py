@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from eseback.rpc import NULL_HANDLE, FaultStatus, SyntaxId
+from eseback.rpc import NULL_HANDLE, FaultStatus
 
 from .callfault import CallFault
+
+if TYPE_CHECKING:
+    from eseback.rpc import SyntaxId
 
 T = TypeVar("T")
 _ATTRIBUTES: Final = bytes(4)  # of a context handle; none is defined (C706 14.2.16.6)

@@ -65,8 +65,12 @@ class Host(Protocol):
     memory: MemoryBudget
     associations: Associations
     tally: list[int]
-    services: dict[SyntaxId, Service]
     is_stopping: bool
+
+    @property
+    def services(self) -> Mapping[SyntaxId, Service]:
+        """What is served, by interface."""
+        ...
 
 
 class _Cut(Exception):

@@ -19,8 +19,8 @@ from ..faults import FaultCount, FaultInjector, FaultPlan, FaultTarget, When
 from ..layer import ApiLayer
 from ..session import Session
 from ..transcript import Recorder, Sink
-from .computers import Routed
 from .controlgate import Gate
+from .routed import Routed
 
 R = TypeVar("R")
 log: Final = logging.getLogger("esesim.rpc")

@@ -1,4 +1,8 @@
-"""The RPC server: listens, gives each connection a thread, watches them, and stops gracefully."""
+"""The RPC server: listens, gives each connection a thread, watches them, and stops gracefully.
+
+What deals with connections is loaded with the first client, or by `RpcServer.prepare`: a server is
+to listen soon.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,21 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from eseback.rpc import ENDPOINT_MAPPER, MANAGEMENT, SyntaxId
-
-from .association import AssociationGroup, Associations
-from .authentication import Authentication
-from .connection import Connection
+from .association import Associations
 from .limits import MemoryBudget, ServerLimits
 from .phases import overdue
-from .registry import Service
-from .standard import EndpointMapper, management
+
+if TYPE_CHECKING:
+    from eseback.rpc import SyntaxId
+
+    from .association import AssociationGroup
+    from .authentication import Authentication
+    from .connection import Connection
+    from .registry import Service
 
 log: Final = logging.getLogger("esesim.rpc")
 _BACKLOG: Final = 1024  # clients that come all at once wait seconds to try again otherwise
@@ -38,6 +44,7 @@ class RpcServer:
     """Serves ``services``, and with them management and the endpoint mapper, from :meth:`start`
     (or a ``with`` block) to :meth:`stop`.
 
+    services: what to serve, or what makes it, which is called when it is first wanted.
     host, port: where to listen; port 0 takes a free one, which :attr:`address` tells.
     authentication: who may come in; without it everybody on this computer may. gather: send
     without joining buffers, where the system can (it can't on Windows). Raises NotLoopbackError,
@@ -46,7 +53,7 @@ class RpcServer:
 
     def __init__(
         self,
-        services: Iterable[Service],
+        services: Iterable[Service] | Callable[[], Iterable[Service]],
         host: str = "127.0.0.1",
         port: int = 0,
         limits: ServerLimits | None = None,
@@ -64,22 +71,40 @@ class RpcServer:
         """Whether :meth:`stop` was called."""
         self._is_full = False  # whether a client was sent away since the last one was let in
         self._gather = gather
-        self.services: dict[SyntaxId, Service] = {}
-        """What is served, by interface."""
-        mapper = EndpointMapper(self._endpoints, lambda: self.address)
-        standard = (management(self._interfaces, lambda: self.counts), mapper.service())
-        for service in (*services, *standard):
-            if service.interface.syntax in self.services:
-                raise ValueError(f"interface {service.interface.syntax} is registered twice")
-            self.services[service.interface.syntax] = service
         self._connections: set[Connection] = set()
         self._lock = threading.Lock()
+        self._own_services = services
+        self._services: Mapping[SyntaxId, Service] | None = None
+        if not callable(services):
+            self._services = self._registered()
         self._gone = threading.Condition(self._lock)
         self._threads: list[threading.Thread] = []
         self._listener = _listen(host, port, authentication)
         found = self._listener.getsockname()
         self.address: tuple[str, int] = (found[0], found[1])
         """Address and port that clients connect to."""
+
+    @property
+    def services(self) -> Mapping[SyntaxId, Service]:
+        """What is served, by interface."""
+        with self._lock:  # two threads may be the first
+            if self._services is None:
+                self._services = self._registered()
+            return self._services
+
+    def _registered(self) -> Mapping[SyntaxId, Service]:
+        """Raises ValueError where an interface is there twice."""
+        from .standard import EndpointMapper, management
+
+        own = self._own_services
+        found: dict[SyntaxId, Service] = {}
+        mapper = EndpointMapper(self._endpoints, lambda: self.address)
+        standard = (management(self._interfaces, lambda: self.counts), mapper.service())
+        for service in (*(own() if callable(own) else own), *standard):
+            if service.interface.syntax in found:
+                raise ValueError(f"interface {service.interface.syntax} is registered twice")
+            found[service.interface.syntax] = service
+        return found
 
     @property
     def connections(self) -> int:
@@ -100,6 +125,10 @@ class RpcServer:
             self._threads.append(thread)
             thread.start()
         return self
+
+    def prepare(self) -> None:
+        """Load what the first client would otherwise have to wait for, at any time."""
+        log.debug("%d interfaces, %s", len(self.services), _connection_class().__name__)
 
     def stop(self) -> None:
         """Let nobody in any more, let running calls come to their end, then close everything.
@@ -182,7 +211,8 @@ class RpcServer:
         self._is_full = False
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         keep_alive(sock)
-        connection = Connection(self, sock, peer, not _is_loopback(peer), gather=self._gather)
+        is_remote = not _is_loopback(peer)
+        connection = _connection_class()(self, sock, peer, is_remote, gather=self._gather)
         with self._lock:
             self._connections.add(connection)
         thread = threading.Thread(
@@ -229,13 +259,14 @@ class RpcServer:
         return tuple(self.services)
 
     def _endpoints(self) -> Sequence[tuple[SyntaxId, str]]:
-        """Interfaces with annotations; not the mapper's own, nor management, which all have."""
-        hidden = (ENDPOINT_MAPPER.syntax, MANAGEMENT.syntax)
-        return tuple(
-            (syntax, service.interface.name)
-            for syntax, service in self.services.items()
-            if syntax not in hidden
-        )
+        """Interfaces with annotations."""
+        return tuple((syntax, found.interface.name) for syntax, found in self.services.items())
+
+
+def _connection_class() -> type[Connection]:
+    from .connection import Connection
+
+    return Connection
 
 
 def keep_alive(sock: socket.socket) -> None:

@@ -62,7 +62,9 @@ def management(interfaces: Callable[[], Sequence[SyntaxId]], counts: Callable[[]
 
 
 class EndpointMapper:
-    """Tells where each interface can be reached. endpoints: interfaces with their annotations."""
+    """Tells where each interface can be reached. endpoints: interfaces with their annotations; the
+    mapper's own is not told, nor management, which all have.
+    """
 
     def __init__(self, endpoints: Endpoints, address: Callable[[], tuple[str, int]]) -> None:
         self._endpoints = endpoints
@@ -71,6 +73,10 @@ class EndpointMapper:
     def service(self) -> Service:
         """What to register."""
         return _service(ENDPOINT_MAPPER, {2: self._lookup, 3: self._map, 4: self._free})
+
+    def _told(self) -> list[tuple[SyntaxId, str]]:
+        hidden = (ENDPOINT_MAPPER.syntax, MANAGEMENT.syntax)
+        return [found for found in self._endpoints() if found[0] not in hidden]
 
     def _tower(self, syntax: SyntaxId) -> bytes:
         host, port = self._address()
@@ -95,7 +101,7 @@ class EndpointMapper:
                 return []  # no interface here is registered for an object
             return [
                 Entry(uuid.UUID(int=0), self._tower(syntax), annotation)
-                for syntax, annotation in self._endpoints()
+                for syntax, annotation in self._told()
                 if inquiry not in _BY_INTERFACE
                 or (interface is not None and _is_asked_for(syntax, interface, versions))
             ]
@@ -111,7 +117,7 @@ class EndpointMapper:
                 return []
             return [
                 self._tower(syntax)
-                for syntax, _ in self._endpoints()
+                for syntax, _ in self._told()
                 if _is_asked_for(syntax, asked.interface, _COMPATIBLE)
             ]
 

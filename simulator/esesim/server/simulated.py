@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from attrs import evolve
 
@@ -17,16 +17,19 @@ from ..engine.errors import JetError
 from ..engine.event import Event
 from ..engine.inspect import database_rows, read_rows
 from ..engine.instance import Instance
-from ..exchange import GroupState, InformationStore, Restore, StorageGroup
+from ..exchange import GroupState, InformationStore, StorageGroup
 from ..exchange.damage import damage_closed_file, damage_log, damage_page
 from ..exchange.pace import Pace
 from ..exchange.serverfiles import ServerFiles
 from ..journal import CommitJournal
-from ..session import Session
 from ..topology import PROFILES, GroupSpec, StoreSpec, Topology, completed
 from ..volume import CrashReport, MemoryVolume, Volume
 from ..windows_path import to_volume_path
 from ..workload import Workload
+
+if TYPE_CHECKING:
+    from ..exchange.restore import Restore
+    from ..session import Session
 
 
 class ServerStartError(ValueError):
@@ -110,6 +113,8 @@ class SimulatedServer:
 
     def session(self, *, remote: bool = False) -> Session:
         """A client's connection, with contexts of its own; ``remote``: from another computer."""
+        from ..session import Session  # with the order of the calls: a server is up without
+
         session = Session(self._store, remote=remote)
         self._sessions.add(session)
         return session

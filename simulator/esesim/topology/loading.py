@@ -16,6 +16,11 @@ def load_topology(source: str | Path) -> Topology:
 
     A text with a line break is taken as TOML. Raises TopologyError, naming file and key.
     """
+    if isinstance(source, str) and source in _PACKAGED:
+        from . import packaged
+
+        made: Topology = getattr(packaged, source)()
+        return made
     # cattrs is heavy and only reading needs it.
     from .reading import parse_topology
 

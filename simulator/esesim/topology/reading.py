@@ -59,7 +59,7 @@ def parse_topology(text: str, origin: str = "topology") -> Topology:
     try:
         _check_arrays(document)
         _spread_workload(document, common)
-        return completed(_converter().structure(document, Topology))
+        return completed(_structured(document, Topology))
     except (ClassValidationError, IterableValidationError) as error:
         problems = list(_problems(error, ""))
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -101,7 +101,7 @@ def _spread_workload(document: dict[str, Any], common: object) -> None:
         raise TopologyError("workload: must be a table; write [workload]")
     # Read for its own errors: they should name `workload`, even where no group takes a key from it.
     try:
-        _converter().structure(common, WorkloadSpec)
+        _structured(common, WorkloadSpec)
     except ClassValidationError as error:
         raise TopologyError(next(_problems(error, "workload"))) from None
     groups = document.get("group")
@@ -111,9 +111,21 @@ def _spread_workload(document: dict[str, Any], common: object) -> None:
             group["workload"] = {**common, **own}
 
 
+def _structured(document: object, cls: type[T]) -> T:
+    """An object of a class from its table. Raises ClassValidationError, IterableValidationError.
+
+    Two converters that take the same: one that is made in half the time, and one that tells all
+    that is wrong, where anything is.
+    """
+    try:
+        return _converter(tells=False).structure(document, cls)
+    except Exception:
+        return _converter(tells=True).structure(document, cls)
+
+
 @cache
-def _converter() -> Converter:
-    converter = Converter(forbid_extra_keys=True)
+def _converter(*, tells: bool) -> Converter:
+    converter = Converter(forbid_extra_keys=True, detailed_validation=tells)
     for wanted in (str, int, bool):
         converter.register_structure_hook(wanted, _strictly(wanted))
     # A list of texts must be a list: a bare text would be taken letter by letter.

@@ -103,6 +103,21 @@ def test_interfaces_are_registered_once() -> None:
         RpcServer([Adder().service(), Adder().service()])
 
 
+def test_interfaces_are_made_once_with_the_first_client() -> None:
+    made: list[Service] = []
+
+    def services() -> list[Service]:
+        made.append(Adder().service())
+        return made
+
+    with RpcServer(services) as server:
+        assert made == []
+        for _ in range(2):
+            with bound(server, ADDER) as client:
+                assert answer(client, ADDER, ADD, 2, 3) == (5,)
+        assert len(made) == 1 and server.services[ADDER.syntax] is made[0]
+
+
 def test_interfaces_of_other_servers_are_refused() -> None:
     newer = make_interface("newer", SyntaxId(ADDER.syntax.uuid, 3, 2), ())
     other = make_interface("other", BACKUP_SYNTAX, ())
