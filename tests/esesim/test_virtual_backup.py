@@ -20,9 +20,9 @@ from eseback.formats.checksum import header_is_good, page_is_good
 from eseback.formats.dbheader import DatabaseHeader
 from eseback.formats.trailer import Trailer
 from esesim import DirectoryVolume, MemoryVolume, SimulatedServer, Volume, load_topology
-from esesim.engine.ballast import BALLAST
 from esesim.engine.config import InstanceConfig
 from esesim.engine.database import Database
+from esesim.engine.schema import BALLAST
 from esesim.engine.virtual import ballast_problems
 from esesim.server import DirectoryServer, create_directory_server
 from esesim.server.snapshot import Snapshot

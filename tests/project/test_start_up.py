@@ -66,6 +66,8 @@ UNSERVED = (
     "eseback.rpc.spnego_tokens",
     "esesim.cli.ctl",
     "esesim.engine.backup",
+    "esesim.engine.ballast",
+    "esesim.engine.virtual",
     "esesim.engine.hardrecovery",
     "esesim.engine.restoredimage",
     "esesim.engine.restorelogs",

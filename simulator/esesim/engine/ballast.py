@@ -28,6 +28,7 @@ from .key import encode_key
 from .page import Page, PageFlag, make_node
 from .row import encode_row
 from .schema import (
+    BALLAST,
     CODEPAGE_LATIN,
     CODEPAGE_UNICODE,
     Column,
@@ -36,7 +37,6 @@ from .schema import (
     TableSchema,
 )
 
-BALLAST: Final = "Ballast"
 BLOCK_SHIFT: Final = 8
 BLOCK: Final = 1 << BLOCK_SHIFT
 """Pages of a block, and blocks or groups of blocks below one branch page."""

@@ -21,7 +21,6 @@ from typing import Final
 
 from eseback.data import frozen
 
-from ..volume import register
 from .ballast import BLOCK, BLOCK_SHIFT, BallastRule
 
 KIND: Final = "ballast"
@@ -243,6 +242,3 @@ def _summed(contributions: tuple[int, ...], number: int) -> int:
         total ^= contributions[(number & -number).bit_length() - 1]
         number &= number - 1
     return total
-
-
-register(KIND, BallastPages.from_recipe)

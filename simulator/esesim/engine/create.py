@@ -10,15 +10,13 @@ from eseback.errors import JetErr
 from eseback.formats.dbheader import DatabaseHeader, DbAttribute, DbFlag, DbState
 from eseback.formats.fields import NO_SIGNATURE, FileType, LogTime, Signature
 
-from .ballast import BallastRule
-from .ballastblocks import BallastPages
 from .database import ECC_REVISION, read_header, write_header
 from .errors import JetError
 from .initial import build_initial_database
 from .schema import mailbox_schema
-from .virtual import build_virtual_database
 
 if TYPE_CHECKING:
+    from .ballast import BallastRule
     from .instance import Instance
 
 _FIRST_DBTIME = 1
@@ -65,6 +63,8 @@ def create_database_files(instance: Instance, edb: str, stm: str | None, size: i
     if contents.rule is None:
         file = volume.create(path, file_size)
     else:
+        from .ballastblocks import BallastPages
+
         ballast = BallastPages(contents.rule, ecc=config.revision >= ECC_REVISION)
         file = volume.create_generated(path, file_size, ballast)
     for pgno, image in contents.images:
@@ -92,6 +92,8 @@ def _initial_contents(
 ) -> _Contents:
     rule = None
     if size:
+        from .virtual import build_virtual_database
+
         made = build_virtual_database(
             mailbox_schema(),
             size=size,

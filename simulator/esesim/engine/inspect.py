@@ -11,11 +11,11 @@ from eseback.formats.checksum import page_is_good
 
 from ..volume import Volume
 from . import space
-from .ballast import BALLAST
 from .btree import Tree, child_pages
 from .database import Database, read_header
 from .page import HEADER_SIZE, Page, PageFlag
 from .row import encode_key
+from .schema import BALLAST
 from .table import Row, Table
 
 Rows = dict[str, dict[bytes, Row]]

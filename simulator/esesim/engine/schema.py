@@ -16,6 +16,7 @@ from eseback.data import frozen
 
 CODEPAGE_UNICODE: Final = 1200
 CODEPAGE_LATIN: Final = 1252
+BALLAST: Final = "Ballast"  # the table of virtual databases: see `ballast`
 
 _FIXED_FIRST: Final = 1
 _VARIABLE_FIRST: Final = 128

@@ -17,7 +17,6 @@ from attrs import evolve
 from eseback.data import frozen
 
 from .ballast import (
-    BALLAST,
     BLOCK,
     BLOCK_SHIFT,
     ROW_ID_MAX,
@@ -28,7 +27,7 @@ from .ballast import (
 )
 from .initial import InitialDatabase, build_initial_database
 from .page import Page, PageFlag
-from .schema import DatabaseSchema
+from .schema import BALLAST, DatabaseSchema
 from .space import DATABASE_ROOT, extent_node, extents
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from attrs import evolve
 
 from eseback.constants import ANNOTATIONS, INFORMATION_STORE, RegisterFlags
 
-from ..engine.virtual import size_problem
 from ..windows_path import WindowsPathError, path_key, to_volume_path
 from .profiles import PROFILES, VersionProfile
 from .quirks import QUIRKS
@@ -177,9 +176,12 @@ def _group_problems(key: str, group: GroupSpec, profile: VersionProfile) -> Iter
                 f"{key}.store[{position}].icon: {store.icon!r} is unknown; "
                 f"use {' or '.join(STORE_ICONS)}"
             )
-        problem = size_problem(store.size, profile.page_size) if store.size else None
-        if problem is not None:
-            yield f"{key}.store[{position}].size: {store.size} bytes; {problem}"
+        if store.size:
+            from ..engine.virtual import size_problem
+
+            problem = size_problem(store.size, profile.page_size)
+            if problem is not None:
+                yield f"{key}.store[{position}].size: {store.size} bytes; {problem}"
     yield from _repeated(
         ((f"{key}.store[{n}].name", s.name) for n, s in enumerate(group.stores)), str.casefold
     )

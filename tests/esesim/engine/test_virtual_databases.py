@@ -11,9 +11,10 @@ from attrs import evolve
 from eseback.constants import BackupType
 from eseback.formats.dbheader import DatabaseHeader
 from eseback.formats.trailer import Trailer
-from esesim.engine.ballast import BALLAST, BLOCK, ballast_row
+from esesim.engine.ballast import BLOCK, ballast_row
 from esesim.engine.config import InstanceConfig
 from esesim.engine.inspect import check_database, check_file, opened
+from esesim.engine.schema import BALLAST
 from esesim.engine.table import Row, Table
 from esesim.engine.virtual import ballast_problems, size_problem
 from esesim.volume import DirectoryVolume, MemoryVolume, PowerLoss, Volume

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from esesim.engine.ballast import BALLAST, BLOCK, BallastRule, ballast_row, rows_per_page
+from esesim.engine.ballast import BLOCK, BallastRule, ballast_row, rows_per_page
 from esesim.engine.config import InstanceConfig
 from esesim.engine.page import Page
+from esesim.engine.schema import BALLAST
 from esesim.volume import VolumeFile
 from esesim.windows_path import to_volume_path
 from tests.esesim.engine.test_images import as_tables
