@@ -347,10 +347,13 @@ def _writable(buffer: WriteableBuffer) -> memoryview:
     """The buffer as bytes, at most 4 MiB; an empty one if nothing can be read into it, which the
     server then refuses in its own words.
     """
-    try:
-        view = memoryview(buffer)
-    except TypeError:
-        return memoryview(bytearray())
+    if type(buffer) is memoryview:
+        view = buffer
+    else:
+        try:
+            view = memoryview(buffer)
+        except TypeError:
+            return memoryview(bytearray())
     if view.strides == _PLAIN and not view.readonly and 0 < len(view) <= _READ_MAX:
         return view
     if view.readonly or not view.c_contiguous or not view.nbytes:
