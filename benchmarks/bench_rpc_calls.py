@@ -7,15 +7,17 @@ response has; that is all it does. Both ends count, on one core.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import cycle
 
 import pytest
 
 from benchmarks import peers
-from benchmarks.bench_rpc_read import WireBackup, wire_backup
+from benchmarks.bench_rpc_read import PEERS, ROUNDS, WireBackup, wire_backup
 from benchmarks.conftest import Measure
 from benchmarks.table import Goal, GoalKind
 
-CALLS = 5_000
+CALLS = 2_500
 SMALL = 16
 # Header of 24 bytes, context handle; header, an empty array and one of a character, JET error, no
 # detail, HRESULT.
@@ -56,18 +58,19 @@ def bench_rpc_small_call(
     ratio_min: float,
 ) -> None:
     message, answer_size = bytes(sizes[0]), sizes[1]
-    with (
-        wire_backup() as backup,
-        peers.ping_pong(answer_size) as port,
-        peers.connect(port) as sock,
-    ):
-        call = prepare(backup)
+    with ExitStack() as stack:
+        calls = [prepare(stack.enter_context(wire_backup())) for _ in range(PEERS)]
+        ports = [stack.enter_context(peers.ping_pong(answer_size)) for _ in range(PEERS)]
+        sockets = [stack.enter_context(peers.connect(port)) for port in ports]
+        next_call, next_socket = cycle(calls).__next__, cycle(sockets).__next__
 
         def subject() -> None:
+            call = next_call()
             for _ in range(CALLS):
                 call()
 
         def yardstick() -> None:
+            sock = next_socket()
             send, receive = sock.sendall, sock.recv
             for _ in range(CALLS):
                 send(message)
@@ -81,4 +84,5 @@ def bench_rpc_small_call(
             yardstick=yardstick,
             amount=CALLS,
             unit="calls",
+            rounds=ROUNDS,
         )
