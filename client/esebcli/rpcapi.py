@@ -118,10 +118,7 @@ class RpcApi:
     def backup_read_file(self, context: int, handle: int, buffer: WriteableBuffer) -> int:
         """See BackupApi. One call never reads more than 4 MiB."""
         out = _writable(buffer)
-        # What `_read_call` does: nearly always it is the last read again.
-        last_context, last_handle, size, call = self._last_read
-        if last_context is not context or last_handle is not handle or size != len(out):
-            call = self._read_call(context, handle, len(out))
+        call = self._read_call(context, handle, len(out))
         answer = self._connection.call_into(_READ, call, out)
         return call.size if answer is None else _read_result(answer, out)
 

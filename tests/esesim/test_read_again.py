@@ -169,3 +169,41 @@ def test_a_closed_file_and_an_ended_backup_have_to_be_asked_for() -> None:
         assert reader.open_read.again() is None
         assert not reader.open_read.look_ahead(5)
         assert reader.session.read_again(reader.context, reader.handle, SIZE, reader.memory) is None
+
+
+def ahead(reader: Again) -> Again:
+    """With some reads told beforehand, of which one was made."""
+    while not reader.taken:
+        reader.next()
+    return reader
+
+
+@pytest.mark.parametrize("page", [14, 20, 26])
+def test_pages_that_have_to_be_verified_are_not_told_beforehand(page: int) -> None:
+    reader = ahead(Again())
+    reader.server.damage_page(reader.name, page)
+    with pytest.raises(EseBackupError, match="-1018"):
+        rest(reader)
+
+
+def test_while_a_page_is_newer_in_memory_each_read_is_looked_at() -> None:
+    """For the mark that an old state of a page was copied."""
+    reader = Again()
+    dirty = reader.server.groups[0].running.databases[1].pages.dirty
+    newer = dict(dirty)
+    dirty.clear()
+    reopen(reader)
+    reader.begin(SIZE)
+    ahead(reader)
+    dirty.update(newer)
+    assert newer and not reader.open_read.take()
+
+
+def test_what_the_engine_closes_or_loses_is_not_taken() -> None:
+    reader = ahead(Again())
+    group = reader.server.groups[0]
+    group.running.backup.abandon_by_server()  # the session has not noticed yet
+    assert not reader.open_read.take()
+    reader = ahead(Again())
+    reader.server.groups[0].die()
+    assert not reader.open_read.take()

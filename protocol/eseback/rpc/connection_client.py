@@ -33,6 +33,7 @@ from eseback.rpc.events import (
 )
 from eseback.rpc.fragment import Buffer, fragment_request
 from eseback.rpc.header import FRAGMENT_MIN, REQUEST_SIZE, Frame
+from eseback.rpc.layout import ONE_FRAGMENT
 from eseback.rpc.negotiation import accepted_contexts, check_offers
 from eseback.rpc.pdu import Auth3, Bind, BindAck, BindNak, ContextOffer, Fault, pack_bare
 from eseback.rpc.repeated import ForeseenCall, RepeatedCall
@@ -46,7 +47,6 @@ __all__ = ["ClientConnection", "ClientState"]
 
 _WHOLE = int(PfcFlag.FIRST_FRAG | PfcFlag.LAST_FRAG)
 _CALL_ID_MAX: Final = 0xFFFFFFFF
-_ONE_FRAGMENT: Final = 3  # buffers of an answer with all of its data in one fragment
 _SMALL: Final = 1024  # bytes
 
 
@@ -411,7 +411,7 @@ class ClientConnection:
         number = call_id.to_bytes(4, "little")
         again.expected = number.join(again.between)
         order = again.order.copy()
-        if len(order) == _ONE_FRAGMENT:
+        if len(order) == ONE_FRAGMENT:
             order[1] = payload
         else:
             order[1::2] = map(payload.__getitem__, again.parts)

@@ -165,9 +165,9 @@ class ServerConnection:
         `take_request` is to be given the same data.
         """
         repeated = self._repeated
-        if repeated is None or data[16:] != repeated.behind or data[:12] != repeated.before:
+        if repeated is None or self._calls.running or not repeated.matches(data):
             return None
-        return None if self._calls.running else repeated
+        return repeated
 
     def take_request(self, data: bytes) -> RequestReceived | None:
         """The call that `data` is, where it is one whole call, nothing else was received before,

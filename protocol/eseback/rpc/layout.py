@@ -16,12 +16,13 @@ from eseback.rpc.header import REQUEST_SIZE
 from eseback.rpc.security import Buffer
 from eseback.rpc.status import PduType, PfcFlag
 
-__all__ = ["Layout", "Shape"]
+__all__ = ["ONE_FRAGMENT", "Layout", "Shape"]
 
 _RESPONSE: Final = int(PduType.RESPONSE)
 _FIRST, _LAST = int(PfcFlag.FIRST_FRAG), int(PfcFlag.LAST_FRAG)
 _ENDS_AND_PAYLOAD: Final = 3  # buffers of a stub whose payload is in one piece
 _CALL_ID: Final = 12  # offset in a header
+ONE_FRAGMENT: Final = 3  # buffers of a response with all of its payload in one fragment
 
 Shape = tuple[int, int, int]
 """Bytes of a stub: before the payload, of the payload, after it."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from eseback.rpc.fragment import Buffer
-from eseback.rpc.layout import Layout
+from eseback.rpc.layout import ONE_FRAGMENT, Layout
 from eseback.rpc.scatter import ScatterLayout, ScatterRead
 
 __all__ = ["ForeseenCall", "RepeatedCall", "RepeatedRequest"]
@@ -22,7 +22,6 @@ _BEFORE: Final = slice(0, 12)  # the header up to the call's number
 _ID: Final = slice(12, 16)
 _BEHIND: Final = slice(16, None)
 _CONTEXT_ID: Final = slice(20, 22)
-_ONE_FRAGMENT: Final = 3  # buffers of an answer with all of its data in one fragment
 
 
 class RepeatedRequest:
@@ -54,6 +53,10 @@ class RepeatedRequest:
         self.size = size
         self.total = layout.total
 
+    def matches(self, data: bytes) -> bool:
+        """Whether `data` is this request, whatever its number."""
+        return data[_BEHIND] == self.behind and data[_BEFORE] == self.before
+
     def answer(self, data: bytes, payload: Sequence[memoryview]) -> Sequence[Buffer] | None:
         """Buffers of the answer to the request `data`, good until the next one; payload: in any
         number of pieces. None if it has not `size` bytes.
@@ -68,7 +71,7 @@ class RepeatedRequest:
             if len(piece) != self.size:
                 return None
             order = self._order
-            if len(order) == _ONE_FRAGMENT:
+            if len(order) == ONE_FRAGMENT:
                 return [order[0], piece, order[2]]
             order = order.copy()
             order[1::2] = map(piece.__getitem__, self._parts)

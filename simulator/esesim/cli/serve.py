@@ -100,11 +100,10 @@ def run(options: ServeOptions, command: Sequence[str] = ()) -> int:
                 stack.callback(options.ready_file.unlink, missing_ok=True)
             if command:
                 return _run_command(command, server, stop)
-            seconds = _SOON
-            while not stop.wait(seconds):  # one without an end cannot be interrupted on Windows
-                if seconds == _SOON:
-                    server.prepare()  # while whoever has waited for it makes a start
-                seconds = 3600
+            if not stop.wait(_SOON):  # first let those go on who have waited for the line
+                server.prepare()
+            while not stop.wait(3600):  # a wait without an end cannot be interrupted on Windows
+                pass
             return 0
     finally:
         for number, handler in before.items():
@@ -182,15 +181,12 @@ def _run_command(command: Sequence[str], server: RpcServer, stop: threading.Even
     sys.stdout.flush()
     environment = {**os.environ, ENDPOINT_VARIABLE: endpoint_of(server)}
     with subprocess.Popen(command, env=environment) as process:
-        seconds = _SOON
+        server.prepare()  # while the command makes a start
         while True:
             try:
-                code = process.wait(seconds)
+                code = process.wait(0.05)
                 break
             except subprocess.TimeoutExpired:
-                if seconds == _SOON:
-                    server.prepare()
-                seconds = 0.05
                 if stop.is_set():
                     process.terminate()
     return _SIGNALLED - code if code < 0 else code

@@ -10,15 +10,11 @@ _MASK: Final = _CHUNK - 1
 
 
 class GoodPages:
-    """A set of page numbers, in chunks: a file may have more pages than fit in memory as bytes.
+    """A set of page numbers, in chunks: a file may have more pages than fit in memory as bytes."""
 
-    ``cleared``: how often it was emptied.
-    """
-
-    __slots__ = ("_chunks", "cleared")
+    __slots__ = ("_chunks",)
 
     def __init__(self) -> None:
-        self.cleared = 0
         self._chunks: dict[int, bytearray] = {}
 
     def covers(self, first: int, count: int) -> bool:
@@ -48,4 +44,3 @@ class GoodPages:
     def clear(self) -> None:
         """Nothing is known any more."""
         self._chunks.clear()
-        self.cleared += 1

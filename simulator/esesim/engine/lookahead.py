@@ -27,10 +27,8 @@ class LookAhead:
 
     __slots__ = (
         "_changes",
-        "_cleared",
         "_copy",
         "_dirty",
-        "_known",
         "_position",
         "_size",
         "_source",
@@ -49,12 +47,11 @@ class LookAhead:
     ) -> None:
         """At most `count` reads, fewer where a page has to be verified or bytes are to be copied.
 
-        known: pages that need not be verified. dirty: as long as it is empty, no page of the file
-        is older than the one in memory.
+        known: pages that need not be verified; to damage one changes the file. dirty: as long as it
+        is empty, no page of the file is older than the one in memory.
         """
-        self._copy, self._known, self._dirty, self._size = copy, known, dirty, size
+        self._copy, self._dirty, self._size = copy, dirty, size
         self._position = position = copy.position
-        self._cleared = known.cleared
         self._source = source = file.lender
         self._changes = -1 if source is None else source.changes
         self.lent: list[Lent] = []
@@ -72,11 +69,11 @@ class LookAhead:
 
         To be asked no more often than something was found.
         """
-        copy, position = self._copy, self._position
+        copy, source, position = self._copy, self._source, self._position
         if (
-            copy.position != position
-            or self._source.changes != self._changes  # type: ignore[union-attr]
-            or self._known.cleared != self._cleared
+            source is None
+            or source.changes != self._changes
+            or copy.position != position
             or self._dirty
             or not copy.is_open
         ):

@@ -49,8 +49,6 @@ _CHUNK: Final = 1 << 16
 _FEW: Final = 4  # buffers that are joined rather than gathered if they are
 _SMALL: Final = 1024  # bytes
 _FAREWELL_SECONDS: Final = 0.5
-_BEFORE_ID: Final = slice(0, 12)  # of a request: what stands before and behind the call's number
-_BEHIND_ID: Final = slice(16, None)
 
 
 # Looking a member up in its enumeration costs as much as a call (CPython 3.11).
@@ -356,13 +354,13 @@ class Connection:
         protocol, host, repeatable = self._protocol, self._host, self._repetitions.current
         repeated = protocol.take_again(data)
         assert repeatable is not None and repeated is not None, "they are remembered together"
-        before, behind, total = repeated.before, repeated.behind, repeated.total
+        matches, total = repeated.matches, repeated.total
         foresight = Foresight(repeatable, repeated)
         ready, take = foresight.ready, foresight.take
         may_look = True
         receive, sendall = self._socket.recv, self._socket.sendall
         sendmsg = self._socket.sendmsg if self._gather else None
-        while data[_BEHIND_ID] == behind and data[_BEFORE_ID] == before:
+        while matches(data):
             if ready and take():
                 repeated.number(data)
                 buffers: Sequence[Buffer] | None = ready.pop()

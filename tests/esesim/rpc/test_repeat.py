@@ -107,10 +107,14 @@ def api() -> Scripted:
     return Scripted()
 
 
+def served(api: Scripted, limits: ServerLimits | None = None) -> RpcServer:
+    service = BackupService(lambda _: api, lambda _: None, 4 << 20)  # type: ignore[arg-type, return-value]
+    return RpcServer([service.service()], limits=limits)
+
+
 @pytest.fixture
 def server(api: Scripted) -> Iterator[RpcServer]:
-    service = BackupService(lambda _: api, lambda _: None, 4 << 20)  # type: ignore[arg-type, return-value]
-    with RpcServer([service.service()]) as server:
+    with served(api) as server:
         yield server
 
 
@@ -267,8 +271,7 @@ def foreseeing() -> Foreseeing:
 
 @pytest.fixture
 def foreseen(foreseeing: Foreseeing) -> Iterator[RpcServer]:
-    service = BackupService(lambda _: foreseeing, lambda _: None, 4 << 20)  # type: ignore[arg-type, return-value]
-    with RpcServer([service.service()]) as server:
+    with served(foreseeing) as server:
         yield server
 
 
@@ -309,10 +312,9 @@ def test_calls_that_repeat_take_their_time_but_one_that_is_not_taken_does_not(
     foreseeing: Foreseeing, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nobody looks at the clock for them, and yet an answer that stays where it is, is found."""
-    service = BackupService(lambda _: foreseeing, lambda _: None, 4 << 20)  # type: ignore[arg-type, return-value]
     caplog.set_level("INFO", "esesim.rpc")
     with (
-        RpcServer([service.service()], limits=ServerLimits(stall_seconds=0.3)) as server,
+        served(foreseeing, ServerLimits(stall_seconds=0.3)) as server,
         bound(server, BACKUP_INTERFACE) as client,
     ):
         handle = prepared(client)
@@ -329,3 +331,18 @@ def test_calls_that_repeat_take_their_time_but_one_that_is_not_taken_does_not(
                 client.socket.sendall(data[:12] + struct.pack("<I", 0x1000 + call_id) + data[16:])
                 time.sleep(0.01)
         assert eventually(lambda: "sending for more than 0.3 s" in caplog.text, seconds=5)
+
+
+def test_a_call_that_repeats_counts_from_when_it_was_seen_first(
+    foreseen: RpcServer, foreseeing: Foreseeing
+) -> None:
+    with bound(foreseen, BACKUP_INTERFACE) as client:
+        handle = prepared(client)
+        for _ in range(4):
+            read(client, handle)
+        (connection,) = foreseen._connections
+        assert eventually(lambda: connection._steps % 2 == 0)  # it is between two calls
+        late = connection.since + 1000
+        assert connection.unchanged_since(late) == connection.unchanged_since(late + 1) == late
+        read(client, handle)
+        assert connection.unchanged_since(late + 2) == late + 2
